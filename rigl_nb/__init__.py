@@ -1,0 +1,5 @@
+"""An executable reproduction of "[Re] Rigging the Lottery: Making All Tickets Winners".
+
+The files of this folder are one sparse training run, read from `distributions` to `train`.
+`rigl_nb.runs` keeps what many runs leave; `rigl_nb.report` turns that into tables and figures.
+"""

@@ -1,0 +1,184 @@
+"""The command line: train what is missing, show what there is, publish records, build the report."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rigl_nb import paths
+from rigl_nb.methods import METHODS
+from rigl_nb.report import grids
+from rigl_nb.runs import engine
+from rigl_nb.runs.cost import estimate
+from rigl_nb.runs.progress import display
+from rigl_nb.runs.record import hardware
+from rigl_nb.runs.store import Store, publish
+from rigl_nb.spec import Execution, RunSpec
+
+FILTERS = {"method": str, "init": str, "density": float, "multiplier": int, "seed": int}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 1 when something failed, 2 on a wrong call, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    for root in (paths.results, paths.build, paths.data):
+        root()  # made absolute once, for kernels and workers
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return options.command(options) or 0
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished runs are kept; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        if options.debug:
+            raise
+        print(f"rigl_nb {options.name}: {error}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what is missing."""
+    return _train(_selected(options), options)
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Train a profile's missing runs, execute the notebooks with them, and build the report."""
+    from rigl_nb.report import build
+
+    sections = build.sections(options.sections)
+    with_runs = [section for section in sections if section in grids.SECTIONS]
+    todo = [spec for section in with_runs for spec in grids.specs(section, options.profile)]
+    if failed := _train(todo, options):
+        return failed
+    print(build.reproduce(sections, profile=options.profile))
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Build the report from the published records alone."""
+    from rigl_nb.report import build
+
+    print(build.reproduce(build.sections(options.sections), profile=""))
+    return 0
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    """Make the committed notebooks anew, outputs included, from the published records."""
+    from rigl_nb.report import build
+
+    build.make_notebooks(build.sections(options.sections))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Count present, missing and failed runs, and say what the missing ones would cost."""
+    local, evidence = Store(paths.runs()), Store(paths.results())
+    records = evidence.records() + local.records()
+    here = hardware(Execution.best().device)
+    print(
+        f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones"
+    )
+    for section in options.sections or grids.SECTIONS:
+        for profile in [options.profile] if options.profile else grids.PROFILES:
+            specs = grids.specs(section, profile)
+            missing = engine.missing(specs, local, evidence)
+            failed = [(spec, reason) for spec in missing if (reason := local.failure(spec))]
+            cost = (estimate(missing, records, here) or "unknown, no run was timed yet") if missing else ""
+            counts = f"{len(specs) - len(missing):8} {len(missing):8} {len(failed):7}"
+            print(f"{section:8} {profile:8} {counts}  {cost}")
+            for spec, reason in failed:
+                print(f"  failed: {spec.run_id}: {reason}")
+    return 0
+
+
+def publish_records(options: argparse.Namespace) -> int:
+    """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
+    wanted = [
+        spec for name in grids.EVIDENCE for section in grids.SECTIONS for spec in grids.specs(section, name)
+    ]
+    source = Store(options.folder or paths.runs())
+    if not Path(source.root).is_dir():
+        raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
+    done = publish(source, Store(paths.results()), wanted, options.allow_dirty)
+    skipped = len(source.records()) - len([spec for spec in wanted if source.find(spec)])
+    print(f"{len(done)} records published in {paths.results()}; {skipped} left out: no run of {_evidence()}")
+    return notebooks(options) if done and not options.keep_notebooks else 0
+
+
+def _train(specs: list[RunSpec], options: argparse.Namespace) -> int:
+    local = Store(paths.runs())
+    published = () if options.fresh else (Store(paths.results()),)
+    todo = engine.missing(specs, local, *published)
+    workers = _workers(options.workers, len(todo))
+    print(f"{len(specs)} runs, {len(specs) - len(todo)} there already, {len(todo)} to train", file=sys.stderr)
+    with display(todo) as notify:
+        summary = engine.run(todo, local, (), workers=workers, notify=notify)
+    for run_id, reason in summary.failed.items():
+        print(f"failed: {run_id}: {reason}", file=sys.stderr)
+    return 1 if summary.failed else 0
+
+
+def _workers(asked: int | None, runs: int) -> int:
+    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one."""
+    if asked is not None and asked < 1:
+        raise ValueError(f"workers {asked} is not allowed: it must be at least 1")
+    return asked or (1 if Execution.best().device == "cuda" else min(os.cpu_count() or 1, max(runs, 1)))
+
+
+def _selected(options: argparse.Namespace) -> list[RunSpec]:
+    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    found, misses = [], []
+    for section in options.sections or grids.SECTIONS:
+        try:
+            found += grids.specs(section, options.profile, **filters)
+        except ValueError as error:
+            misses.append(error)
+    if not found:
+        raise misses[0]
+    return found
+
+
+def _evidence() -> str:
+    return " or ".join(grids.EVIDENCE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m rigl_nb", description=__doc__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="name", required=True)
+
+    def command(function, name: str | None = None, profile: str | None = None) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name or function.__name__, help=function.__doc__, description=function.__doc__
+        )
+        sub.set_defaults(command=function, sections=None)
+        sub.add_argument(
+            "--sections",
+            "--section",
+            nargs="+",
+            metavar="05_1",
+            help="sections, by notebook number (default: all)",
+        )
+        if profile is not None:
+            sub.add_argument("--profile", choices=grids.PROFILES, default=profile or None)
+        return sub
+
+    for trains in (command(reproduce, profile="smoke"), command(run, profile="smoke")):
+        trains.add_argument("--workers", type=int, help="training processes (default: one for each CPU core)")
+        trains.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
+    for name, kind in FILTERS.items():
+        choices = tuple(METHODS) if name == "method" else None
+        commands.choices["run"].add_argument(f"--{name}", type=kind, choices=choices)
+    command(status, profile="")
+    command(report)
+    command(notebooks)
+    publishing = command(publish_records, "publish")
+    publishing.add_argument("folder", nargs="?", help="where the records are (default: this machine's own)")
+    publishing.add_argument("--allow-dirty", action="store_true", help="also records of uncommitted code")
+    publishing.add_argument("--keep-notebooks", action="store_true", help="leave the notebooks as they are")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""How a density budget is spread over layers: Uniform, Erdős-Rényi and Erdős-Rényi-Kernel.
+
+`shapes` maps a layer's name to its weight's shape, (c_out, c_in, h, w) or (out, in). Only the layers that the
+scheme covers are in it: under Uniform ("Random" in the report's tables) the first layer is left out and dense.
+"""
+
+import math
+from collections.abc import Callable
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def uniform(shapes: Shapes, density: float) -> dict[str, float]:
+    """Every layer at the same density (report, section 3: Uniform)."""
+    _check(shapes, density)
+    return dict.fromkeys(shapes, float(density))
+
+
+def erdos_renyi(shapes: Shapes, density: float) -> dict[str, float]:
+    """Density in proportion to (c_in + c_out) / (c_in · c_out), kernel sizes ignored (Mocanu et al. 2018)."""
+    return _scaled({name: sum(s[:2]) / math.prod(s[:2]) for name, s in shapes.items()}, shapes, density)
+
+
+def erdos_renyi_kernel(shapes: Shapes, density: float) -> dict[str, float]:
+    """Density in proportion to (c_in + c_out + h + w) / (c_in · c_out · h · w) (Evci et al. 2020, section 3)."""
+    return _scaled({name: sum(s) / math.prod(s) for name, s in shapes.items()}, shapes, density)
+
+
+DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
+    "Random": uniform,
+    "ER": erdos_renyi,
+    "ERK": erdos_renyi_kernel,
+}
+
+
+def counts(shapes: Shapes, densities: dict[str, float]) -> dict[str, int]:
+    """Active weights per layer: integers whose sum is floor(Σ n·d + ½) exactly, by largest remainder.
+
+    Of equal remainders the earlier layer gets the weight. Quotas are rounded to 1e-6 of a weight first, so that
+    the last bit of a float decides neither a tie nor the total.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    total = math.floor(round(math.fsum(sizes[name] * densities[name] for name in shapes), 6) + 0.5)
+    quotas = {name: round(sizes[name] * densities[name], 6) for name in shapes}
+    whole = {name: math.floor(quota) for name, quota in quotas.items()}
+    by_remainder = sorted(shapes, key=lambda name: round(whole[name] - quotas[name], 6))  # stable
+    for name in by_remainder[: total - sum(whole.values())]:
+        whole[name] += 1
+    return whole
+
+
+def _scaled(raw: dict[str, float], shapes: Shapes, density: float) -> dict[str, float]:
+    """Scale `raw` to the budget; a layer that would exceed density 1 becomes dense, and the rest is solved again."""
+    _check(shapes, density)
+    if density == 1:
+        return dict.fromkeys(shapes, 1.0)
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    budget = density * sum(sizes.values())
+    free = dict(raw)
+    while free:
+        dense = sum(size for name, size in sizes.items() if name not in free)
+        epsilon = (budget - dense) / math.fsum(free[name] * sizes[name] for name in free)
+        largest = max(free.values())
+        if epsilon * largest <= 1:
+            break
+        free = {name: value for name, value in free.items() if value < largest}
+    return {name: epsilon * free[name] if name in free else 1.0 for name in shapes}
+
+
+def _check(shapes: Shapes, density: float) -> None:
+    if not shapes:
+        raise ValueError(
+            "no layer to mask: the model has no convolution or linear layer that the scheme covers"
+        )
+    if not 0 < density <= 1:
+        raise ValueError(f"density {density!r} is not allowed: it must be above 0 and at most 1")

@@ -1,0 +1,73 @@
+"""Theoretical cost: FLOPs of inference and training from layer shapes and densities (Evci et al. 2020, appendix H).
+
+A multiply-add is two operations. Convolutions and linear layers count; biases, normalisation, additions, pooling
+and softmax do not.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, float]:
+    """Dense FLOPs per image of every convolution and linear layer, by parameter name.
+
+    `input_shape` is one image's, (c, h, w). A copy without storage sees one forward pass to learn the output
+    sizes: the model, its statistics, its hooks and the random state stay untouched.
+    """
+    shadow = copy.deepcopy(model).to("meta").eval()
+    names = {id(p): name for name, p in shadow.named_parameters()}
+    cost: dict[str, float] = {}
+
+    def count(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        weight = module.weight
+        positions = output.numel() // weight.shape[0]  # places where the kernel, or the matrix, is applied
+        name = names[id(weight)]
+        cost[name] = cost.get(name, 0.0) + 2.0 * weight.numel() * positions
+
+    for module in shadow.modules():
+        module._forward_hooks.clear()  # the caller's own hooks were copied along: they must not run
+        module._forward_pre_hooks.clear()
+        if isinstance(module, LAYERS):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        shadow(torch.empty(1, *input_shape, device="meta"))
+    return cost
+
+
+def inference_flops(
+    model: nn.Module, input_shape: tuple[int, ...], densities: dict[str, float] | None = None
+) -> float:
+    """FLOPs per image: Σ over layers of 2·MAC·density; a layer that `densities` does not name is dense."""
+    return weighted(layer_flops(model, input_shape), densities or {})
+
+
+def weighted(cost: dict[str, float], densities: dict[str, float]) -> float:
+    """The cost of `layer_flops` at the given densities; a layer that is not named is dense."""
+    unknown = set(densities) - set(cost)
+    if unknown:
+        raise ValueError(f"no layer is named {sorted(unknown)[0]!r}: the layers are {', '.join(cost)}")
+    return sum(flops * densities.get(name, 1.0) for name, flops in cost.items())
+
+
+def step_fraction(inference_fraction: float, dense_gradients: bool) -> float:
+    """Cost of one training iteration as a fraction of the dense one's (forward, two backward products).
+
+    With dense weight gradients (an update of RigL) one of the three products is dense: (2f + 1)/3; else f.
+    """
+    return (2 * inference_fraction + 1) / 3 if dense_gradients else inference_fraction
+
+
+def train_fraction(method: str, inference_fraction: float, delta_t: int = 100) -> float:
+    """Closed formula of training FLOPs as a fraction of dense training (the report's tables).
+
+    Static, SET: f. RigL: f + (1 − f)/(3(ΔT + 1)), one iteration in ΔT + 1 with dense gradients.
+    """
+    if method in ("Dense", "Small-Dense", "Static", "SET"):
+        return inference_fraction
+    if method == "RigL":
+        return inference_fraction + (1 - inference_fraction) / (3 * (delta_t + 1))
+    raise ValueError(f"no formula for method {method!r}: known are Dense, Small-Dense, Static, SET, RigL")

@@ -1,0 +1,82 @@
+"""Masks and what moves them: pure functions on one layer. Nothing here changes its arguments.
+
+A mask is a boolean tensor of the weight's shape, True where the connection is active. Ranking is stable
+everywhere: of equal scores the entry of lower flat index ranks higher.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> Tensor:
+    """A mask with exactly `count` active entries, drawn uniformly without replacement."""
+    size = math.prod(shape)
+    if not 0 <= count <= size:
+        raise ValueError(
+            f"count {count} is not allowed for shape {tuple(shape)}: it must be between 0 and {size}"
+        )
+    flat = np.zeros(size, dtype=bool)
+    flat[rng.permutation(size)[:count]] = True
+    return torch.from_numpy(flat).reshape(tuple(shape))
+
+
+def top(score: Tensor, eligible: Tensor, count: int) -> Tensor:
+    """Mask of the `count` eligible entries of largest score; NaN ranks last.
+
+    A selection by threshold: everything above the count-th largest score, then, in flat order, as many of the
+    entries equal to it as are missing. This is the stable sort's answer at a fraction of its cost.
+    """
+    if count <= 0:
+        return torch.zeros_like(eligible)
+    ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
+    threshold = ranked.kthvalue(ranked.numel() - count + 1).values
+    above = ranked > threshold
+    equal = (ranked == threshold) & eligible.flatten()
+    chosen = above | (equal & (equal.cumsum(0) <= count - above.sum()))
+    return chosen.view_as(eligible)
+
+
+def drop(weight: Tensor, mask: Tensor, count: int) -> Tensor:
+    """The mask without its `count` active entries of smallest |weight|. Only active entries are ranked."""
+    return top(weight.abs(), mask, int(mask.sum()) - count)
+
+
+def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
+    """`kept` plus the `count` entries of largest score among everything not kept, the just-dropped included."""
+    room = kept.numel() - int(kept.sum())
+    return kept | top(score, ~kept, min(count, room))
+
+
+def rewire(
+    weight: Tensor, mask: Tensor, score: Tensor, count: int, buffers: Sequence[Tensor] = ()
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Drop `count` connections by magnitude and grow as many by score: (mask, weight, buffers).
+
+    A connection that was inactive starts at weight 0 and with optimizer buffers at 0; one that is dropped and
+    grown again in the same update keeps them, so a layer at density 1 comes out bitwise unchanged.
+    """
+    new = grow(score, drop(weight, mask, count), count)
+    survives = mask & new
+
+    def carry(values: Tensor) -> Tensor:
+        return torch.where(survives, values, torch.zeros_like(values))
+
+    return new, carry(weight), [carry(buffer) for buffer in buffers]
+
+
+def rigl_update(
+    weight: Tensor, grad: Tensor, mask: Tensor, drop_fraction: float, momentum: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """One RigL update of one layer: drop by |weight|, grow by |gradient| (Evci et al. 2020, algorithm 1).
+
+    `grad` is the dense gradient of the current batch; k = floor(drop_fraction · active) connections move.
+    Returns the new (mask, weight, momentum); momentum stays None when none is given.
+    """
+    count = math.floor(drop_fraction * int(mask.sum()))
+    new, weight, buffers = rewire(weight, mask, grad.abs(), count, () if momentum is None else (momentum,))
+    return new, weight, buffers[0] if buffers else None

@@ -1,0 +1,177 @@
+"""The report's networks: Wide ResNet for CIFAR-10, a ResNet-50 for 32×32 images for CIFAR-100.
+
+Initial weights are drawn by numpy's generator, which gives the same numbers on every machine.
+"""
+
+import math
+import re
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rigl_nb.flops import LAYERS
+
+
+class Dropout(nn.Module):
+    """Dropout from an explicit generator, which `F.dropout` does not take (and several times faster on a CPU)."""
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+        self.generator: torch.Generator | None = None  # set by the training loop; None: torch's global one
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        noise = torch.empty_like(x, dtype=torch.float32).uniform_(
+            generator=self.generator
+        )  # x's memory format
+        return x * (noise >= self.p).to(x.dtype).div_(1 - self.p)
+
+
+class WideBlock(nn.Module):
+    """Pre-activation residual block: two 3×3 convolutions with dropout between them (Zagoruyko & Komodakis)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, dropout: float):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(c_in)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
+        self.dropout = Dropout(dropout)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.shortcut = None
+        if stride != 1 or c_in != c_out:
+            self.shortcut = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn1(x).relu()
+        skip = x if self.shortcut is None else self.shortcut(out)
+        out = self.conv1(out)
+        return skip + self.conv2(self.dropout(self.bn2(out).relu()))
+
+
+class WideResNet(nn.Module):
+    """Wide ResNet of depth 6n + 4: three groups of n blocks with 16, 32, 64 channels times the widening factor."""
+
+    def __init__(self, depth: int, widen: int, num_classes: int, width: float, channels: int, dropout: float):
+        super().__init__()
+        c = [int(base * width) for base in (16, 16 * widen, 32 * widen, 64 * widen)]
+        n = (depth - 4) // 6
+        self.conv1 = nn.Conv2d(channels, c[0], 3, 1, 1, bias=False)
+        self.blocks = nn.Sequential(
+            *(
+                WideBlock(
+                    c[group] if i == 0 else c[group + 1], c[group + 1], 2 if group and i == 0 else 1, dropout
+                )
+                for group in range(3)
+                for i in range(n)
+            )
+        )
+        self.bn = nn.BatchNorm2d(c[3])
+        self.fc = nn.Linear(c[3], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.blocks(self.conv1(x))).relu()
+        return self.fc(x.mean((2, 3)))
+
+
+class Bottleneck(nn.Module):
+    """Residual block 1×1, 3×3, 1×1; the stride is in the 3×3; the last batch norm starts at 0 (He et al. 2019)."""
+
+    def __init__(self, c_in: int, c: int, stride: int):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(c_in, c, 1, bias=False), nn.BatchNorm2d(c)
+        self.conv2, self.bn2 = nn.Conv2d(c, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c)
+        self.conv3, self.bn3 = nn.Conv2d(c, 4 * c, 1, bias=False), nn.BatchNorm2d(4 * c)
+        self.shortcut = None
+        if stride != 1 or c_in != 4 * c:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(c_in, 4 * c, 1, stride, bias=False), nn.BatchNorm2d(4 * c)
+            )
+        nn.init.zeros_(self.bn3.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn1(self.conv1(x)).relu()
+        out = self.bn2(self.conv2(out)).relu()
+        skip = x if self.shortcut is None else self.shortcut(x)
+        return (self.bn3(self.conv3(out)) + skip).relu()
+
+
+class ResNet(nn.Module):
+    """Bottleneck ResNet for small images: one 3×3 stem of 64 channels, stride 1, no max-pooling."""
+
+    def __init__(self, blocks: tuple[int, ...], num_classes: int, width: float, channels: int):
+        super().__init__()
+        c_in = int(64 * width)
+        self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, 1, 1, bias=False), nn.BatchNorm2d(c_in)
+        layers = []
+        for group, n in enumerate(blocks):
+            c = int(64 * 2**group * width)
+            for i in range(n):
+                layers.append(Bottleneck(c_in, c, 2 if group and i == 0 else 1))
+                c_in = 4 * c
+        self.blocks = nn.Sequential(*layers)
+        self.fc = nn.Linear(c_in, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.bn1(self.conv1(x)).relu())
+        return self.fc(x.mean((2, 3)))
+
+
+def build(
+    name: str,
+    num_classes: int,
+    width: float = 1.0,
+    channels: int = 3,
+    dropout: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> nn.Module:
+    """A network by name, "wrn-<depth>-<widen>" or "resnet50"; every channel count is int(c · width).
+
+    `dropout` sits between the two convolutions of a Wide ResNet block. `rng` draws the initial weights;
+    without it they are torch's defaults (to count, not to train).
+    """
+    check_name(name)
+    if name == "resnet50":
+        model = ResNet((3, 4, 6, 3), num_classes, width, channels)
+    else:
+        depth, widen = map(int, name.split("-")[1:])
+        model = WideResNet(depth, widen, num_classes, width, channels, dropout)
+    return model if rng is None else initialise(model, rng)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless `build` knows the name."""
+    wide = re.fullmatch(r"wrn-([1-9]\d*)-([1-9]\d*)", name)
+    if name != "resnet50" and not (wide and int(wide[1]) >= 10 and int(wide[1]) % 6 == 4):
+        raise ValueError(
+            f"model {name!r} is unknown: allowed are resnet50 and wrn-<depth>-<widen> with depth 10, 16, 22, …"
+        )
+
+
+def initialise(model: nn.Module, rng: np.random.Generator) -> nn.Module:
+    """Draw the weights in place: convolutions normal with variance 2/(k²·c_out), linear uniform ±1/√fan_in, bias 0."""
+    with torch.no_grad():
+        for module in model.modules():
+            if not isinstance(module, LAYERS):
+                continue
+            shape = tuple(module.weight.shape)
+            if isinstance(module, nn.Linear):
+                bound = 1 / math.sqrt(shape[1])
+                values = rng.uniform(-bound, bound, shape)
+                nn.init.zeros_(module.bias)
+            else:
+                values = rng.normal(0.0, math.sqrt(2 / (shape[0] * math.prod(shape[2:]))), shape)
+            module.weight.copy_(torch.from_numpy(values))
+    return model
+
+
+def maskable(model: nn.Module, first_layer: bool = True) -> dict[str, nn.Parameter]:
+    """Weights of convolutions and linear layers by parameter name, in the model's order; never biases or norms.
+
+    `first_layer=False` leaves the first of them out: it stays dense under Uniform.
+    """
+    weights = {id(module.weight) for module in model.modules() if isinstance(module, LAYERS)}
+    found = {name: p for name, p in model.named_parameters() if id(p) in weights}
+    return found if first_layer else dict(list(found.items())[1:])

@@ -1,0 +1,64 @@
+"""What training the missing runs would cost, from the runs that exist."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from rigl_nb import flops, methods, models
+from rigl_nb.runs.record import Record
+from rigl_nb.sources import SOURCES
+from rigl_nb.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one device for a batch, and the hardware whose records say so."""
+
+    seconds: float
+    hardware: str
+
+    def __str__(self) -> str:
+        return f"about {duration(self.seconds)} at the speed measured on {self.hardware}"
+
+
+def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str) -> Estimate | None:
+    """Cost of the runs at the median speed of like records: the same hardware first, then the same model.
+
+    None when there is no record at all. Time goes with the FLOPs of the dense model, since masks only simulate
+    sparsity.
+    """
+    specs, records = list(specs), list(records)
+    if not records:
+        return None
+    here = [record for record in records if record.provenance["hardware"] == hardware]
+    known = here or records
+    seconds = 0.0
+    for spec in specs:
+        like = [record for record in known if record.spec.model == spec.model] or known
+        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like)
+    names = sorted({record.provenance["hardware"] for record in known})
+    return Estimate(seconds, " or ".join(names))
+
+
+def work(spec: RunSpec) -> float:
+    """FLOPs of the run as it is computed: forward and backward of the unmasked network over all images."""
+    share = spec.density if methods.get(spec.method).narrow else 1.0
+    images = (SOURCES[spec.data].train - spec.validation) * spec.total_epochs
+    return 3 * share * images * _inference(spec.model, spec.data)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "40 s", "12 min", "3.5 h", "12 days"."""
+    for size, unit in ((86400 * 3, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            amount = seconds / (86400 if unit == "days" else size)
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@functools.cache
+def _inference(model: str, data: str) -> float:
+    source = SOURCES[data]
+    network = models.build(model, source.classes, channels=source.shape[0])
+    return flops.inference_flops(network, source.shape)

@@ -1,0 +1,158 @@
+"""What a run leaves: one JSON file with its specification, its numbers and where they come from."""
+
+import functools
+import json
+import math
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+
+from rigl_nb import paths
+from rigl_nb.sources import SOURCES
+from rigl_nb.spec import RunSpec
+
+FORMAT = 1
+DIGITS = 6  # significant ones kept of the numbers per epoch
+
+
+class RecordError(ValueError):
+    """A record's file is damaged or does not say what its name promises."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run. Accuracies in percent, FLOPs as fractions of the dense model's, `seconds` of training.
+
+    Two runs are equal when `spec` and `numbers()` are; `execution` and `provenance` say how and where they were made.
+    """
+
+    spec: RunSpec
+    history: tuple[dict, ...]  # one row an epoch
+    active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
+    test_accuracy: float
+    test_flops: float
+    train_flops: float
+    dense_flops: float  # of the dense model's inference, per image, absolute
+    seconds: float
+    images_per_second: float
+    execution: dict
+    provenance: dict
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the run ended at, or near, what guessing gives: accuracy at most twice chance, or a lost loss."""
+        chance = 100 / SOURCES[self.spec.data].classes
+        return self.test_accuracy <= 2 * chance or self.history[-1]["loss"] is None
+
+    def numbers(self) -> dict:
+        """Everything that must be equal when the run is repeated on the same machine."""
+        return {
+            name: getattr(self, name)
+            for name in ("history", "active", "test_accuracy", "test_flops", "train_flops", "dense_flops")
+        }
+
+    def to_json(self) -> str:
+        """The record's file: history and counts by column, one column a line."""
+        content = {"format": FORMAT, "run_id": self.spec.run_id} | asdict(self)
+        content["history"] = _columns(self.history)
+        lines = [f'"{key}": {_lines(value)}' for key, value in content.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        """Read `to_json`'s text; RecordError says what is wrong with it."""
+        try:
+            content = json.loads(text)
+            form, run_id = content.pop("format"), content.pop("run_id")
+            content["spec"] = RunSpec.from_dict(content["spec"])
+            content["history"] = _rows(content["history"])
+            content["active"] = tuple(content["active"])
+            record = cls(**content)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise RecordError(f"not a record ({type(error).__name__}: {error})") from error
+        if form != FORMAT:
+            raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}")
+        if run_id != record.spec.run_id:
+            raise RecordError(f"run_id {run_id!r} is not that of its specification, {record.spec.run_id!r}")
+        if len(record.history) != record.spec.total_epochs:
+            raise RecordError(f"{len(record.history)} epochs recorded of {record.spec.total_epochs}")
+        if not 0 <= record.test_accuracy <= 100:
+            raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
+        return record
+
+
+def from_result(spec: RunSpec, result, execution, provenance: dict) -> Record:
+    """The record of a `train.Result`; numbers that are not finite become null."""
+    numbers = {name: getattr(result, name) for name in Record.__dataclass_fields__ if hasattr(result, name)}
+    numbers["history"] = tuple({k: _rounded(v) for k, v in row.items()} for row in result.history)
+    numbers |= {k: _rounded(numbers[k]) for k in ("seconds", "images_per_second")}
+    return Record(spec=spec, execution=asdict(execution), provenance=provenance, **numbers)
+
+
+@functools.cache
+def provenance(device: str) -> dict:
+    """Versions, hardware, commit and date of this process, taken once: the code that it runs is that commit's."""
+    commit, dirty = _commit()
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "hardware": hardware(device),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
+        "system": platform.system(),
+    }
+
+
+def hardware(device: str) -> str:
+    """The accelerator's or the processor's name, with its cores."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass  # not Linux: the platform's own word has to do
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", paths.ROOT, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "rigl_nb"))
+    except (OSError, subprocess.CalledProcessError):
+        commit = os.environ.get("RIGL_COMMIT")  # a copy without git: its maker says what it is a copy of
+        return commit, False if commit else None
+
+
+def _rounded(value):
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+
+
+def _columns(rows: tuple[dict, ...]) -> dict:
+    return {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
+
+
+def _rows(columns: dict) -> tuple[dict, ...]:
+    return tuple(dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+
+def _lines(value: object) -> str:
+    if isinstance(value, dict):
+        return (
+            "{\n"
+            + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items())
+            + "\n}"
+        )
+    return json.dumps(value, allow_nan=False)

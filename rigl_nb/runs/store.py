@@ -1,0 +1,128 @@
+"""A folder of records: find one, save one, all of them as a table; and publishing from one folder into another."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rigl_nb.runs.record import Record, RecordError
+from rigl_nb.spec import RunSpec
+
+OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
+OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Records below `root`, each at `config_id/seed-N.json`; a folder that does not exist holds none."""
+
+    root: Path
+
+    def path(self, spec: RunSpec, ending: str = ".json") -> Path:
+        """Where the run's record lies; other endings name what belongs to it."""
+        return Path(self.root) / f"{spec.run_id}{ending}"
+
+    def find(self, spec: RunSpec) -> Record | None:
+        """The run's record; None when there is none, RecordError when its file is damaged."""
+        return _read(self.path(spec)) if self.path(spec).exists() else None
+
+    def save(self, record: Record) -> Path:
+        """Write a record in one step: another process sees all of it or nothing."""
+        path = self.path(record.spec)
+        write(path, record.to_json())
+        self.path(record.spec, ".failed.json").unlink(missing_ok=True)
+        return path
+
+    def records(self) -> list[Record]:
+        """All records, ordered by run id; RecordError names a damaged file."""
+        files = sorted(Path(self.root).glob("*/seed-*.json"))
+        return [_read(file) for file in files if not file.name.endswith(".failed.json")]
+
+    def fail(self, spec: RunSpec, reason: str, trace: str) -> None:
+        """Keep why a run crashed, until it is trained."""
+        write(
+            self.path(spec, ".failed.json"),
+            json.dumps({"reason": reason, "traceback": trace}, indent=1) + "\n",
+        )
+
+    def failure(self, spec: RunSpec) -> str | None:
+        """Why the run crashed last time; None when it did not."""
+        path = self.path(spec, ".failed.json")
+        return json.loads(path.read_text())["reason"] if path.exists() else None
+
+    def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
+        """One row for every spec, in order: what it is, whether a record exists (`present`), its numbers or NaN."""
+        rows = [_row(spec, self.find(spec)) for spec in specs]
+        columns = [*OF_SPEC, "run_id", "config_id", "present", *OF_RECORD, "validation_accuracy", "collapsed"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def publish(
+    source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False
+) -> list[Record]:
+    """Copy the records of `specs` that `source` holds and `target` lacks; all are checked before any is copied.
+
+    Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
+    """
+    found = [record for spec in specs if target.find(spec) is None and (record := source.find(spec))]
+    for record in found:
+        if not record.provenance.get("commit"):
+            raise RecordError(
+                f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git"
+            )
+        if record.provenance["dirty"] and not allow_dirty:
+            raise RecordError(
+                f"{source.path(record.spec)} was trained by code that differs from its commit "
+                f"{record.provenance['commit'][:9]}: commit and train again, or publish with --allow-dirty"
+            )
+    for record in found:
+        target.save(record)
+    return found
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file by one `os.replace`, so that a kill or a full disk leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _read(file: Path) -> Record:
+    try:
+        record = Record.from_json(file.read_text())
+    except (RecordError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file} is damaged: {error}. Remove it to train the run again") from error
+    if file.parent.name != record.spec.config_id or file.stem != f"seed-{record.spec.seed}":
+        raise RecordError(f"{file} is damaged: it holds run {record.spec.run_id}. Move it there or remove it")
+    return record
+
+
+def _row(spec: RunSpec, record: Record | None) -> dict:
+    row = {name: getattr(spec, name) for name in OF_SPEC}
+    row |= {
+        "run_id": spec.run_id,
+        "config_id": spec.config_id,
+        "present": record is not None,
+        "collapsed": False,
+    }
+    if record is not None:
+        row |= {name: getattr(record, name) for name in OF_RECORD}
+        row |= {
+            "validation_accuracy": record.history[-1]["validation_accuracy"],
+            "collapsed": record.collapsed,
+        }
+    return row

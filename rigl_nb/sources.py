@@ -1,0 +1,151 @@
+"""Where the raw images come from: the embedded digits, torchvision's folders, parquet shards, a download."""
+
+import io
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+
+from rigl_nb import paths, rng
+
+
+class DataError(ValueError):
+    """A data set is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of a data set before it is read."""
+
+    train: int  # images, validation included
+    test: int
+    classes: int
+    shape: tuple[int, int, int]  # channels, height, width
+    mean: tuple[float, ...]  # per channel, of pixels in 0..1
+    std: tuple[float, ...]
+    pad: int  # augmentation: reflect-pad, then a random crop
+    flip: bool  # augmentation: random horizontal flips
+    checksum: str = ""  # of the canonical rows of both parts
+
+
+SOURCES = {
+    "digits": Source(1497, 300, 10, (1, 8, 8), (0.3053,), (0.3757,), pad=1, flip=False),
+    "cifar10": Source(
+        50_000,
+        10_000,
+        10,
+        (3, 32, 32),
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+        pad=4,
+        flip=True,
+        checksum="93efffd4be72f18f9f6be0c117add84c809f96d9035d26bf4f28d49d9432297d",
+    ),
+    "cifar100": Source(
+        50_000,
+        10_000,
+        100,
+        (3, 32, 32),
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        pad=4,
+        flip=True,
+        checksum="d33d5a6c1dc65a5f0b997bfc85f94254440886a81d02ea7116b8c89dd5ebc7ed",
+    ),
+}
+TORCHVISION = {  # folder, training files, test files, label key of the original pickles
+    "cifar10": ("cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "labels"),
+    "cifar100": ("cifar-100-python", ["train"], ["test"], "fine_labels"),
+}
+PARQUET_LABEL = {"cifar10": "label", "cifar100": "fine_label"}
+PARTS = ("train", "test")
+Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels (n,)
+
+
+def read(name: str) -> list[Raw]:
+    """(pixels, labels) of train and test, in the source's own order; DataError when no source has them."""
+    if name == "digits":
+        return _digits()
+    if (paths.data() / TORCHVISION[name][0]).is_dir():
+        return _pickles(name)
+    if (paths.data() / name).is_dir():
+        return [_parquet(name, part) for part in PARTS]
+    _download(name)
+    return _pickles(name)
+
+
+def _pickles(name: str) -> list[Raw]:
+    folder, train, test, key = TORCHVISION[name]
+    raw = []
+    for files in (train, test):
+        pixels, labels = [], []
+        for file in (paths.data() / folder / f for f in files):
+            try:
+                with open(file, "rb") as stream:
+                    content = pickle.load(stream, encoding="latin1")
+                pixels.append(
+                    np.asarray(content["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+                )
+                labels.append(np.asarray(content[key]))
+            except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+                raise DataError(
+                    f"{file} cannot be read ({error}): remove it and fetch the data set again"
+                ) from error
+        raw.append((np.ascontiguousarray(np.concatenate(pixels)), np.concatenate(labels)))
+    return raw
+
+
+def _parquet(name: str, part: str) -> Raw:
+    import pyarrow
+    import pyarrow.parquet
+    from PIL import Image
+
+    files = sorted((paths.data() / name).glob(f"{part}-*.parquet"))
+    if not files:
+        raise DataError(f"no {part}-*.parquet in {paths.data() / name}: fetch the data set again")
+    pixels, labels = [], []
+    for file in files:
+        try:
+            table = pyarrow.parquet.read_table(file, columns=["img", PARQUET_LABEL[name]])
+            images = table["img"].to_pylist()
+            pixels += [
+                _decoded(Image.open(io.BytesIO(image["bytes"])), SOURCES[name].shape) for image in images
+            ]
+            labels += table[PARQUET_LABEL[name]].to_pylist()
+        except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
+            raise DataError(
+                f"{file} cannot be read ({error}): remove it and fetch the data set again"
+            ) from error
+    return np.stack(pixels), np.asarray(labels)
+
+
+def _decoded(image, shape: tuple[int, int, int]) -> np.ndarray:
+    if image.size != (shape[2], shape[1]):
+        raise ValueError(f"an image has {image.size[0]}×{image.size[1]} pixels, not {shape[2]}×{shape[1]}")
+    return np.asarray(image.convert("RGB"))
+
+
+def _download(name: str) -> None:
+    import torchvision
+
+    try:
+        getattr(torchvision.datasets, name.upper())(paths.data(), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} is not in {paths.data()} and its download failed ({error}). Three ways to provide it: "
+            f"(1) set RIGL_DATA to a folder with torchvision's {TORCHVISION[name][0]}/; "
+            f"(2) set RIGL_DATA to a folder with {name}/train-*.parquet and {name}/test-*.parquet "
+            f"(columns img.bytes, {PARQUET_LABEL[name]}); "
+            "(3) connect to the network and run again: torchvision downloads it"
+        ) from error
+
+
+def _digits() -> list[Raw]:
+    """scikit-learn's 8×8 digits, grey values 0..16 stretched to 0..255, in a fixed random order."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[..., None]
+    order = rng.numpy_generator(0, "digits").permutation(len(pixels))
+    n = SOURCES["digits"].train
+    return [(pixels[rows], bunch.target[rows]) for rows in (order[:n], order[n:])]
