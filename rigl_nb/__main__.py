@@ -76,9 +76,7 @@ def status(options: argparse.Namespace) -> int:
     local, evidence = Store(paths.runs()), Store(paths.results())
     records = evidence.records() + local.records()
     here = hardware(Execution.best().device)
-    print(
-        f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones"
-    )
+    print(f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones")
     for section in options.sections or grids.SECTIONS:
         for profile in [options.profile] if options.profile else grids.PROFILES:
             specs = grids.specs(section, profile)
@@ -94,9 +92,7 @@ def status(options: argparse.Namespace) -> int:
 
 def publish_records(options: argparse.Namespace) -> int:
     """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
-    wanted = [
-        spec for name in grids.EVIDENCE for section in grids.SECTIONS for spec in grids.specs(section, name)
-    ]
+    wanted = [spec for name in grids.EVIDENCE for section in grids.SECTIONS for spec in grids.specs(section, name)]
     source = Store(options.folder or paths.runs())
     if not Path(source.root).is_dir():
         raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
@@ -149,9 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="name", required=True)
 
     def command(function, name: str | None = None, profile: str | None = None) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name or function.__name__, help=function.__doc__, description=function.__doc__
-        )
+        sub = commands.add_parser(name or function.__name__, help=function.__doc__, description=function.__doc__)
         sub.set_defaults(command=function, sections=None)
         sub.add_argument(
             "--sections",

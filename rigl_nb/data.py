@@ -58,9 +58,7 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
 
 def split(images: Images, validation: int) -> tuple[Images, Images]:
     """(train, validation): the same rows for every seed, one fixed permutation of the canonical order."""
-    order = torch.from_numpy(rng.numpy_generator(0, "split").permutation(len(images))).to(
-        images.labels.device
-    )
+    order = torch.from_numpy(rng.numpy_generator(0, "split").permutation(len(images))).to(images.labels.device)
     return images[order[validation:].sort().values], images[order[:validation].sort().values]
 
 
@@ -93,13 +91,9 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 def _canonical(pixels: np.ndarray, labels: np.ndarray) -> Images:
-    keys = [
-        hashlib.sha256(p.tobytes() + bytes([label])).digest() for p, label in zip(pixels, labels, strict=True)
-    ]
+    keys = [hashlib.sha256(p.tobytes() + bytes([label])).digest() for p, label in zip(pixels, labels, strict=True)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    return Images(
-        torch.from_numpy(pixels[order]), torch.from_numpy(np.asarray(labels, dtype=np.int64)[order])
-    )
+    return Images(torch.from_numpy(pixels[order]), torch.from_numpy(np.asarray(labels, dtype=np.int64)[order]))
 
 
 def _fresh(name: str) -> tuple[Images, Images]:

@@ -69,8 +69,6 @@ def _scaled(raw: dict[str, float], shapes: Shapes, density: float) -> dict[str, 
 
 def _check(shapes: Shapes, density: float) -> None:
     if not shapes:
-        raise ValueError(
-            "no layer to mask: the model has no convolution or linear layer that the scheme covers"
-        )
+        raise ValueError("no layer to mask: the model has no convolution or linear layer that the scheme covers")
     if not 0 < density <= 1:
         raise ValueError(f"density {density!r} is not allowed: it must be above 0 and at most 1")

@@ -38,9 +38,7 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
     return cost
 
 
-def inference_flops(
-    model: nn.Module, input_shape: tuple[int, ...], densities: dict[str, float] | None = None
-) -> float:
+def inference_flops(model: nn.Module, input_shape: tuple[int, ...], densities: dict[str, float] | None = None) -> float:
     """FLOPs per image: Σ over layers of 2·MAC·density; a layer that `densities` does not name is dense."""
     return weighted(layer_flops(model, input_shape), densities or {})
 

@@ -16,9 +16,7 @@ def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> T
     """A mask with exactly `count` active entries, drawn uniformly without replacement."""
     size = math.prod(shape)
     if not 0 <= count <= size:
-        raise ValueError(
-            f"count {count} is not allowed for shape {tuple(shape)}: it must be between 0 and {size}"
-        )
+        raise ValueError(f"count {count} is not allowed for shape {tuple(shape)}: it must be between 0 and {size}")
     flat = np.zeros(size, dtype=bool)
     flat[rng.permutation(size)[:count]] = True
     return torch.from_numpy(flat).reshape(tuple(shape))

@@ -24,9 +24,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        noise = torch.empty_like(x, dtype=torch.float32).uniform_(
-            generator=self.generator
-        )  # x's memory format
+        noise = torch.empty_like(x, dtype=torch.float32).uniform_(generator=self.generator)  # x's memory format
         return x * (noise >= self.p).to(x.dtype).div_(1 - self.p)
 
 
@@ -61,9 +59,7 @@ class WideResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, c[0], 3, 1, 1, bias=False)
         self.blocks = nn.Sequential(
             *(
-                WideBlock(
-                    c[group] if i == 0 else c[group + 1], c[group + 1], 2 if group and i == 0 else 1, dropout
-                )
+                WideBlock(c[group] if i == 0 else c[group + 1], c[group + 1], 2 if group and i == 0 else 1, dropout)
                 for group in range(3)
                 for i in range(n)
             )
@@ -86,9 +82,7 @@ class Bottleneck(nn.Module):
         self.conv3, self.bn3 = nn.Conv2d(c, 4 * c, 1, bias=False), nn.BatchNorm2d(4 * c)
         self.shortcut = None
         if stride != 1 or c_in != 4 * c:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(c_in, 4 * c, 1, stride, bias=False), nn.BatchNorm2d(4 * c)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(c_in, 4 * c, 1, stride, bias=False), nn.BatchNorm2d(4 * c))
         nn.init.zeros_(self.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:

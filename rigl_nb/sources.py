@@ -83,14 +83,10 @@ def _pickles(name: str) -> list[Raw]:
             try:
                 with open(file, "rb") as stream:
                     content = pickle.load(stream, encoding="latin1")
-                pixels.append(
-                    np.asarray(content["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-                )
+                pixels.append(np.asarray(content["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
                 labels.append(np.asarray(content[key]))
             except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-                raise DataError(
-                    f"{file} cannot be read ({error}): remove it and fetch the data set again"
-                ) from error
+                raise DataError(f"{file} cannot be read ({error}): remove it and fetch the data set again") from error
         raw.append((np.ascontiguousarray(np.concatenate(pixels)), np.concatenate(labels)))
     return raw
 
@@ -108,14 +104,10 @@ def _parquet(name: str, part: str) -> Raw:
         try:
             table = pyarrow.parquet.read_table(file, columns=["img", PARQUET_LABEL[name]])
             images = table["img"].to_pylist()
-            pixels += [
-                _decoded(Image.open(io.BytesIO(image["bytes"])), SOURCES[name].shape) for image in images
-            ]
+            pixels += [_decoded(Image.open(io.BytesIO(image["bytes"])), SOURCES[name].shape) for image in images]
             labels += table[PARQUET_LABEL[name]].to_pylist()
         except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
-            raise DataError(
-                f"{file} cannot be read ({error}): remove it and fetch the data set again"
-            ) from error
+            raise DataError(f"{file} cannot be read ({error}): remove it and fetch the data set again") from error
     return np.stack(pixels), np.asarray(labels)
 
 

@@ -122,9 +122,7 @@ class Sparsifier:
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave; ValueError when the layers are not the same."""
         if {k: v.shape for k, v in state["masks"].items()} != {k: v.shape for k, v in self.masks.items()}:
-            raise ValueError(
-                f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}"
-            )
+            raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
         for name, mask in state["masks"].items():
             self.masks[name].copy_(mask)
         self.iteration = state["iteration"]

@@ -86,7 +86,7 @@ class RunSpec:
         if not method.masked and not method.narrow:
             self._default("density", 1.0)
         for field in fields(self):  # 1 and 1.0 are one value: they must give one id
-            if float in get_args(field.type) + (field.type,) and type(getattr(self, field.name)) is int:
+            if float in (field.type, *get_args(field.type)) and type(getattr(self, field.name)) is int:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
         self._check(method)
 
@@ -119,9 +119,7 @@ class RunSpec:
         elif (self.alpha, self.delta_t) != (None, None):
             raise ValueError(f"alpha and delta_t are not allowed: method {self.method} never updates a mask")
         if self.validation >= SOURCES[self.data].train:
-            raise ValueError(
-                f"validation {self.validation} leaves nothing of {SOURCES[self.data].train} images"
-            )
+            raise ValueError(f"validation {self.validation} leaves nothing of {SOURCES[self.data].train} images")
 
     @property
     def steps_per_epoch(self) -> int:

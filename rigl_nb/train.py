@@ -40,9 +40,7 @@ class Progress:
 class Result:
     """What a finished run is worth. Accuracies in percent; FLOPs as fractions of the dense model's."""
 
-    history: tuple[
-        dict, ...
-    ]  # epoch, loss, train_accuracy, validation_accuracy, learning_rate, drop_fraction
+    history: tuple[dict, ...]  # epoch, loss, train_accuracy, validation_accuracy, learning_rate, drop_fraction
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
     test_accuracy: float
     test_flops: float  # inference at the end
@@ -214,9 +212,7 @@ def _epoch_row(epoch: int, rate: float, parts: _Parts, validation_accuracy: floa
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution
-) -> float | None:
+def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution) -> float | None:
     """Accuracy in percent, correct over all images; None when there are none."""
     if not len(images):
         return None

@@ -35,9 +35,7 @@ class Profile:
     table_densities: tuple[float, ...] = (0.1, 0.2)
     figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
     figure_seeds: tuple[int, ...] = (0, 1, 2)
-    stand_in: Mapping[str, Mapping[str, str]] = field(
-        default_factory=dict
-    )  # report's data -> fields of a spec
+    stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
 
     def spec(self, data: str, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
@@ -68,8 +66,8 @@ PROFILES = {
         ),
         Profile(
             "quick",
-            "CIFAR-10, WRN-10-1, 4 epochs",
-            epochs=4,
+            "CIFAR-10, WRN-10-1, 3 epochs",
+            epochs=3,
             table_densities=(0.1,),
             figure_densities=(0.1,),
             figure_seeds=(0,),
@@ -85,18 +83,14 @@ def table2(profile: Profile) -> list[RunSpec]:
     """Table 2: WRN-22-2 on CIFAR-10, every row whose method exists here."""
     rows = [Row(r.method, r.init, r.density, r.multiplier) for r in published("table2_cifar10").itertuples()]
     kept = [row for row in rows if row.method in METHODS and row.density in (*profile.table_densities, 1.0)]
-    return [
-        profile.spec("cifar10", row, seed) for row in sorted(kept, key=_priority) for seed in profile.seeds
-    ]
+    return [profile.spec("cifar10", row, seed) for row in sorted(kept, key=_priority) for seed in profile.seeds]
 
 
 def figure1(profile: Profile) -> list[RunSpec]:
     """Figure 1: accuracy across densities for Random, ERK, and twice the training."""
     rows = [Row("Dense", None, 1.0)]
     for density in profile.figure_densities:
-        rows += [
-            Row(method, init, density) for init in ("Random", "ERK") for method in ("Static", "SET", "RigL")
-        ]
+        rows += [Row(method, init, density) for init in ("Random", "ERK") for method in ("Static", "SET", "RigL")]
         rows += [Row(method, "Random", density, 2) for method in ("Static", "SET", "RigL")]
         rows += [Row("RigL", "ERK", density, 2)]
     rows = sorted(rows, key=_priority)
@@ -121,9 +115,7 @@ def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
         found = [spec for spec in found if getattr(spec, name) == value]
         if not found:
             known = ", ".join(sorted(str(v) for v in there))
-            raise ValueError(
-                f"no run of section {section}, profile {profile}, has {name} {value!r}: there are {known}"
-            )
+            raise ValueError(f"no run of section {section}, profile {profile}, has {name} {value!r}: there are {known}")
     return list({spec.run_id: spec for spec in found}.values())
 
 

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -88,9 +88,7 @@ def run(
     else:
         for spec in todo:
             hear(_attempt(spec, store, execution, notify))
-    for event in [
-        event for event in outcomes if event.kind == "busy"
-    ]:  # wait for the others' runs at the end
+    for event in [event for event in outcomes if event.kind == "busy"]:  # wait for the others' runs at the end
         hear(_attempt(event.spec, store, execution, notify, patient=True))
     failed = {event.spec.run_id: event.text for event in outcomes if event.kind == "failed"}
     return Summary(sum(event.kind == "done" for event in outcomes), failed)
@@ -149,9 +147,7 @@ def _resumable(checkpoint, execution: Execution) -> dict | None:
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names no single class for a damaged file
-        raise ValueError(
-            f"{checkpoint} is damaged ({error}): remove it to train the run from its start"
-        ) from error
+        raise ValueError(f"{checkpoint} is damaged ({error}): remove it to train the run from its start") from error
     return state if state["execution"]["device"] == execution.device else None
 
 
@@ -176,9 +172,7 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _attempt(
-    spec: RunSpec, store: Store, execution: Execution, notify: Notify, patient: bool = False
-) -> Event:
+def _attempt(spec: RunSpec, store: Store, execution: Execution, notify: Notify, patient: bool = False) -> Event:
     """Train one run; a crash becomes an event, and is kept beside the records."""
     try:
         train_one(spec, store, execution, notify, patient)
@@ -186,19 +180,15 @@ def _attempt(
         return Event(spec, "busy", text="another process trains it")
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        try:
+        with suppress(OSError):  # a full or read-only disk: the reason still reaches the caller
             store.fail(spec, reason, traceback.format_exc())
-        except OSError:
-            pass  # a full or read-only disk: the reason still reaches the caller
         return Event(spec, "failed", text=reason)
     record = store.find(spec)
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
     return Event(spec, "done", spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
 
 
-def _in_processes(
-    todo: list[RunSpec], store: Store, execution: Execution, workers: int, hear: Notify
-) -> None:
+def _in_processes(todo: list[RunSpec], store: Store, execution: Execution, workers: int, hear: Notify) -> None:
     """A process for every run, at most `workers` at a time. One that dies fails its own run and no other."""
     available = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in available else "spawn")
@@ -232,9 +222,7 @@ def _in_processes(
 
 
 def _work(connection: Connection, spec: RunSpec, store: Store, execution: Execution) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent passes on what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes on what it means
     last = -math.inf
 
     def notify(event: Event) -> None:

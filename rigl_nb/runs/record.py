@@ -151,8 +151,6 @@ def _rows(columns: dict) -> tuple[dict, ...]:
 def _lines(value: object) -> str:
     if isinstance(value, dict):
         return (
-            "{\n"
-            + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items())
-            + "\n}"
+            "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items()) + "\n}"
         )
     return json.dumps(value, allow_nan=False)

@@ -61,9 +61,7 @@ class Store:
         return pd.DataFrame(rows, columns=columns)
 
 
-def publish(
-    source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False
-) -> list[Record]:
+def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:
     """Copy the records of `specs` that `source` holds and `target` lacks; all are checked before any is copied.
 
     Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
@@ -71,9 +69,7 @@ def publish(
     found = [record for spec in specs if target.find(spec) is None and (record := source.find(spec))]
     for record in found:
         if not record.provenance.get("commit"):
-            raise RecordError(
-                f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git"
-            )
+            raise RecordError(f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git")
         if record.provenance["dirty"] and not allow_dirty:
             raise RecordError(
                 f"{source.path(record.spec)} was trained by code that differs from its commit "
