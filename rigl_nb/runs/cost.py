@@ -22,14 +22,14 @@ class Estimate:
         return f"about {duration(self.seconds)} at the speed measured on {self.hardware}"
 
 
-def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str) -> Estimate | None:
+def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Estimate | None:
     """Cost of the runs at the median speed of like records: the same hardware first, then the same model.
 
-    None when there is no record at all. Time goes with the FLOPs of the dense model, since masks only simulate
+    None when nothing is asked for, or there is no record at all. Time goes with the FLOPs of the dense model, since masks only simulate
     sparsity.
     """
     specs, records = list(specs), list(records)
-    if not records:
+    if not specs or not records:
         return None
     here = [record for record in records if record.provenance["hardware"] == hardware]
     known = here or records

@@ -1,0 +1,73 @@
+# Each target works from a fresh clone. The work is done by `python -m rigl_nb`; make only names it.
+
+PYTHON ?= .venv/bin/python
+PROFILE ?= smoke
+SECTIONS ?=
+WORKERS ?=
+FRESH ?=
+arguments = $(if $(SECTIONS),--sections $(SECTIONS))
+
+# The stamp's name holds a checksum of what is installed: file times, which a checkout changes, do not matter.
+# An interpreter of your own (make test PYTHON=python) is used as it is.
+STAMP := .venv/.installed-$(firstword $(shell cat pyproject.toml requirements.lock | cksum))
+READY = $(if $(filter .venv/bin/python,$(PYTHON)),$(STAMP))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce report notebooks test lab lint clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
+	    printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@printf '\nVariables:\n'
+	@printf '  %-22s %s\n' 'PROFILE=smoke' 'the size of the runs: smoke, quick, short or paper' \
+	    'SECTIONS="05_1 06_1"' 'some notebooks only; empty: all' \
+	    'WORKERS=2' 'how many runs train at a time; empty: one for each CPU core' \
+	    'FRESH=1' 'train even what results/ holds already' \
+	    'RIGL_DATA=data' 'the folder of the image data sets' \
+	    'PYTHON=python' 'an interpreter that has everything installed; no .venv is made'
+
+setup: $(READY) ## Install what is needed into .venv (the other targets do it too)
+
+# Reached only when something changed. A failure leaves no stamp, so the next `make` tries again.
+$(STAMP):
+	@rm -f .venv/.installed-*
+	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv
+	@set -e; if uv --version >/dev/null 2>&1; then \
+	    echo "Installing into .venv with uv"; \
+	    test -d .venv || uv venv --quiet .venv; \
+	    uv pip install --quiet --python .venv/bin/python --requirement requirements.lock; \
+	    uv pip install --quiet --python .venv/bin/python --no-deps --editable .; \
+	else \
+	    echo "Installing into .venv with pip (a few minutes; uv is faster)"; \
+	    python3 -c "import sys; sys.exit('Python 3.11 or later is needed' if sys.version_info < (3, 11) else 0)"; \
+	    test -d .venv || python3 -m venv .venv; \
+	    .venv/bin/python -m ensurepip >/dev/null; \
+	    .venv/bin/python -m pip install --quiet --requirement requirements.lock; \
+	    .venv/bin/python -m pip install --quiet --no-deps --editable .; \
+	fi
+	@touch $@
+
+reproduce: $(READY) ## Train what is missing of PROFILE, then make the report with it
+	$(PYTHON) -m rigl_nb reproduce --profile $(PROFILE) $(arguments) \
+	    $(if $(WORKERS),--workers $(WORKERS)) $(if $(FRESH),--fresh)
+
+report: $(READY) ## Make the report from the records that exist, without training
+	$(PYTHON) -m rigl_nb report $(arguments)
+
+notebooks: $(READY) ## Make the committed notebooks anew from the published records
+	$(PYTHON) -m rigl_nb notebooks $(arguments)
+
+test: $(READY) ## Run all tests, the notebooks' stored outputs included
+	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+
+lab: $(READY) ## Open the notebooks in JupyterLab
+	JUPYTER_CONFIG_PATH="$(CURDIR)/notebooks/.jupyter:$$JUPYTER_CONFIG_PATH" \
+	    $(PYTHON) -m jupyterlab notebooks/00_overview.ipynb
+
+lint: $(READY) ## Check the style of the code
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+clean: ## Remove everything generated (build/: runs of this machine, reports)
+	rm -rf build

@@ -1,0 +1,222 @@
+"""Stitch executed notebooks into the report: linked pages, one page that is a single file, one notebook."""
+
+import base64
+import itertools
+import mimetypes
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+from rigl_nb import paths
+from rigl_nb.report.execute import execute_all
+from rigl_nb.report.pairs import KERNEL, injected, tidy, write_notebooks
+
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
+    r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
+)
+
+
+class ReportError(ValueError):
+    """The notebooks ran, but the report could not be made of them."""
+
+
+def sections(wanted: Sequence[str] | None = None) -> list[str]:
+    """Return the sections that have a notebook ("00", "05_1"), in order: all, or the wanted ones."""
+    known = list(dict.fromkeys(_section(source) for source in _sources()))
+    for name in wanted or ():
+        if name not in known:
+            raise ValueError(f"no notebook for section {name!r}: there are {', '.join(known)}")
+    return [name for name in known if not wanted or name in wanted]
+
+
+def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int = 2) -> Path:
+    """Execute the sections' notebooks and stitch them; return the page that is a single file.
+
+    With an empty profile nothing is trained. Raises NotebookError, ReportError.
+    """
+    folder = paths.build() / "notebooks"
+    notebooks = [source.with_suffix(".ipynb") for source in _sources(names)]
+    pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
+    execute_all(pairs, {"profile": profile, "interactive": False}, jobs, _say)
+    return stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+
+
+def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
+    """Write the sections' committed notebooks anew, with the outputs that the published records give."""
+    return write_notebooks(_sources(names), jobs, _say)
+
+
+def _sources(names: Sequence[str] | None = None) -> list[Path]:
+    found = sorted((paths.ROOT / "notebooks").glob("[0-9]*.py"))
+    return [source for source in found if not names or _section(source) in names]
+
+
+def _section(notebook: Path) -> str:
+    return re.match(r"\d+(_\d+)*", notebook.stem)[0]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def stitch(executed: Sequence[Path], out: Path) -> Path:
+    """Make `out` anew from executed notebooks: html/, report.html, report.ipynb; Sphinx reads source/.
+
+    Raises ReportError with Sphinx's log on any of its warnings, and if a page would load from the network.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    source = out / "source"
+    shutil.copytree(paths.ROOT / "docs", source)
+    notebooks = {path.stem: _cleaned(path) for path in executed}
+    for stem, notebook in notebooks.items():
+        nbformat.write(_page(notebook, present=set(notebooks)), source / f"{stem}.ipynb")
+    nbformat.write(one_notebook(notebooks), out / "report.ipynb")
+    with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
+        shutil.move(_sphinx("html", source, Path(scratch)), out / "html")
+        page = _sphinx("singlehtml", source, Path(scratch), "-t", "onefile")
+        (out / "report.html").write_text(inline(page / "index.html"), encoding="utf-8")
+    for page in [
+        out / "report.html",
+        *sorted((out / "html").rglob("*.html")),
+        *(out / "html").rglob("*.css"),
+    ]:
+        if found := network_references(page.read_text(encoding="utf-8")):
+            raise ReportError(f"{page} would load {', '.join(found)} from the network")
+    return out
+
+
+def network_references(text: str) -> list[str]:
+    """Return the addresses from which an HTML or CSS text loads scripts, styles, fonts or images."""
+    return ["".join(match) for match in LOADED.findall(text)]
+
+
+def _cleaned(path: Path):
+    """Read an executed notebook without widgets, run times and papermill's notes."""
+    notebook = nbformat.read(path, 4)
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"{path.stem}-{number}"[-64:]
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs = tidy(cell.outputs, cell.id)
+    return notebook
+
+
+def _page(notebook, present: set[str]):
+    """Return a notebook as a page: no parameter cells, links only to notebooks that are `present`."""
+    page = nbformat.from_dict(notebook)
+    page.cells = [c for c in page.cells if not injected(c) and "parameters" not in c.metadata.get("tags", [])]
+    _link(page, present)
+    return page
+
+
+def _link(notebook, present: set[str]) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(lambda link: link[0] if link[2] in present else link[1], cell.source)
+
+
+def one_notebook(notebooks: dict):
+    """Return the cells of all notebooks, in order, as one notebook that runs from top to bottom."""
+    whole = nbformat.v4.new_notebook(metadata=KERNEL)
+    whole.cells = [cell for notebook in notebooks.values() for cell in nbformat.from_dict(notebook).cells]
+    _link(whole, present=set())
+    code = [cell for cell in whole.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+    nbformat.validate(whole)
+    return whole
+
+
+def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
+    target, doctrees = scratch / builder / "pages", scratch / builder / "doctrees"
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        builder,
+        "-d",
+        doctrees,
+        "-q",
+        "-W",
+        "--keep-going",
+        *options,
+    ]
+    done = subprocess.run(
+        [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        raise ReportError(f"sphinx could not make the {builder} pages from {source}:\n{done.stdout}")
+    return target
+
+
+def inline(page: Path) -> str:
+    """Return a page of `singlehtml` with its styles, scripts, fonts and images inside."""
+
+    def style(tag: re.Match) -> str:
+        sheet = _sheet(_local(page, re.search(r'href="([^"]+)"', tag[0])[1]))
+        return f"<style>{sheet}</style>"
+
+    def script(tag: re.Match) -> str:
+        code = _local(page, tag[1]).read_text(encoding="utf-8").replace("</script", r"<\/script")
+        return f"<script>{code}</script>"
+
+    html = _distinct(page.read_text(encoding="utf-8"))
+    html = re.sub(r'<link[^>]*rel="(?:preload|index|search|next|prev|author|copyright)"[^>]*>', "", html)
+    html = re.sub(r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^>]*></script>', "", html)
+    html = re.sub(r'<dialog id="pst-search-dialog">.*?</dialog>', "", html, flags=re.DOTALL)
+    html = re.sub(r'<link[^>]*rel="stylesheet"[^>]*>', style, html)
+    html = re.sub(
+        r'(<(?:img|link)\b[^>]*?(?:src|href)=")(?!data:|https?:)([^"]+)"',
+        lambda m: f'{m[1]}{_data(page, m[2])}"',
+        html,
+    )
+    html = re.sub(r'href="[\w/.-]*\.html(#[^"]*)?"', lambda m: f'href="{m[1] or "#"}"', html)
+    return re.sub(r'<script[^>]*\bsrc="(?!https?:)([^"]+)"[^>]*></script>', script, html)
+
+
+def _sheet(path: Path) -> str:
+    css = re.sub(
+        r"""@import (?:url\()?["']([^"']+)["']\)?;""",
+        lambda m: _sheet(_local(path, m[1])),
+        path.read_text(encoding="utf-8"),
+    )
+    return re.sub(
+        r"""url\(\s*["']?(?!data:|#)([^)"']+)["']?\s*\)""", lambda m: f"url({_data(path, m[1])})", css
+    )
+
+
+def _distinct(html: str) -> str:
+    """Give sections of the same heading ids of their own; their links, and the contents, follow."""
+    html = re.sub(r'href="#document-[^"#]+#', 'href="#', html)
+    for name, total in Counter(re.findall(r'<section[^>]* id="([^"]+)"', html)).items():
+        if total > 1:
+            for start in (r'<section[^>]* id="', r'class="headerlink" href="#', r'nav-link" href="#'):
+                turns = itertools.cycle(range(1, total + 1))
+                places = re.compile(f'({start}{re.escape(name)})"')
+                html = places.sub(lambda place, turns=turns: f'{place[1]}-{next(turns)}"', html)
+    return html
+
+
+def _local(base: Path, reference: str) -> Path:
+    return base.parent / re.split("[?#]", reference)[0]
+
+
+def _data(base: Path, reference: str) -> str:
+    path = _local(base, reference)
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

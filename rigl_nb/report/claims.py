@@ -1,0 +1,245 @@
+"""The report's claims as statements about runs, each judged with an interval."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+CONFIDENCE = 0.95
+MATCH_MARGIN = 0.3  # points of test accuracy: how far apart two methods may be and still "match"
+PUBLISHED_SEEDS = 3
+
+REPRODUCED, CONTRADICTED, INCONCLUSIVE = "reproduced", "contradicted", "inconclusive"
+NOT_ENOUGH, NOT_PRINTED = "not enough runs", "not printed"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a results table: all seeds of one configuration. `init` is None where a method has none."""
+
+    method: str
+    init: str | None = None
+    density: float = 1.0
+    multiplier: int = 1
+    data: str = "cifar10"
+
+    @property
+    def name(self) -> str:
+        """The row's name in the report's tables: "Static", "SET (ERK)", "RigL 2× (ERK)"."""
+        longer = f" {self.multiplier}×" if self.multiplier != 1 else ""
+        return self.method + longer + (f" ({self.init})" if self.init not in (None, "Random") else "")
+
+    @property
+    def label(self) -> str:
+        """Name and density: "SET (ERK) at 0.1"."""
+        return f"{self.name} at {self.density:g}"
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `frame` (records or printed values) that belong to this cell."""
+        init = frame["init"].isna() if self.init is None else frame["init"] == self.init
+        chosen = init & (frame["method"] == self.method) & (frame["multiplier"] == self.multiplier)
+        chosen &= np.isclose(frame["density"].astype(float), self.density)
+        return frame[chosen & (frame["data"] == self.data)] if "data" in frame else frame[chosen]
+
+
+def _outperforms(low: float, high: float, margin: float) -> tuple[bool, bool]:
+    return low > margin, high < margin
+
+
+def _at_least_matches(low: float, high: float, margin: float) -> tuple[bool, bool]:
+    return low > -margin, high < -margin
+
+
+def _matches(low: float, high: float, margin: float) -> tuple[bool, bool]:
+    return -margin < low and high < margin, high < -margin or low > margin
+
+
+# Each relation looks at the interval of left - right and answers (holds, fails); neither: inconclusive.
+RELATIONS = {"outperforms": _outperforms, "at least matches": _at_least_matches, "matches": _matches}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the report and the accuracies it compares: `left` minus `right` of every pair, in points.
+
+    The relation follows the words of the quote:
+
+    - "outperforms": better by more than `margin` (0 unless the text gives one);
+    - "at least matches" (the text: "matches or outperforms"): not worse by `margin` or more;
+    - "matches": neither worse nor better by `margin` or more.
+    """
+
+    name: str
+    quote: str
+    section: str
+    pairs: tuple[tuple[Cell, Cell], ...]
+    relation: str = "outperforms"
+    margin: float = 0.0
+
+    def __post_init__(self):
+        if self.relation not in RELATIONS:
+            raise ValueError(f"unknown relation {self.relation!r}: choose one of {', '.join(RELATIONS)}")
+        if self.margin < 0 or (self.margin == 0 and self.relation != "outperforms"):
+            raise ValueError(f"margin {self.margin} of {self.relation!r}: must be above 0 (0 for 'outperforms')")
+        if not self.pairs:
+            raise ValueError(f"claim {self.name!r} compares no cells: give at least one pair")
+
+    @property
+    def statement(self) -> str:
+        """The tested condition in words: "difference > 0"."""
+        if self.relation == "matches":
+            return f"difference within ±{self.margin:g}"
+        return f"difference > {self.margin if self.relation == 'outperforms' else -self.margin:g}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say about a claim: mean difference and 95 % interval in points, over `n` differences.
+
+    `collapsed` counts runs that collapsed: they are part of the numbers. `missing` names the cells that lack
+    runs, or that the report does not print.
+    """
+
+    claim: Claim
+    verdict: str
+    difference: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+    collapsed: int = 0
+    missing: tuple[Cell, ...] = ()
+
+
+def judge(claim: Claim, frame: pd.DataFrame) -> Verdict:
+    """Verdict on `claim` from one row per run (`Store.frame`).
+
+    Differences are paired by seed and pooled over the cells, with Student's interval over all pairs. It is
+    somewhat too narrow where one run is in two pairs (the dense baseline), as these are not independent.
+    Fewer than two shared seeds in a pair: "not enough runs".
+    """
+    runs = {cell: _by_seed(frame, cell) for pair in claim.pairs for cell in pair}
+    collapsed = int(sum(rows["collapsed"].astype(bool).sum() for rows in runs.values()))
+    lacking = (cell for left, right in claim.pairs for cell in _lacking(left, right, runs))
+    missing = tuple(dict.fromkeys(lacking))
+    if missing:
+        return Verdict(claim, NOT_ENOUGH, collapsed=collapsed, missing=missing)
+    differences = np.concatenate([_paired(runs[left], runs[right]) for left, right in claim.pairs])
+    n = len(differences)
+    error = float(differences.std(ddof=1)) / sqrt(n)
+    return _verdict(claim, float(differences.mean()), error, n - 1, n, collapsed=collapsed)
+
+
+def judge_published(claim: Claim, published: pd.DataFrame) -> Verdict:
+    """Verdict on `claim` from printed means and standard deviations of three seeds, taken as independent.
+
+    Standard error and degrees of freedom are Welch's, for the mean over the pairs; a cell used twice counts
+    as one measurement. Pairs that are not printed are left out, their cells named in `missing`.
+    """
+    values = {cell: _printed(published, cell) for pair in claim.pairs for cell in pair}
+    missing = tuple(cell for cell, value in values.items() if value is None)
+    pairs = [pair for pair in claim.pairs if not set(pair) & set(missing)]
+    if not pairs:
+        return Verdict(claim, NOT_PRINTED, missing=missing)
+    weights: Counter[Cell] = Counter()
+    for left, right in pairs:
+        weights[left] += 1
+        weights[right] -= 1
+    difference = sum(weight * values[cell][0] for cell, weight in weights.items()) / len(pairs)
+    variances = [(w / len(pairs) * values[cell][1]) ** 2 / PUBLISHED_SEEDS for cell, w in weights.items()]
+    variance = sum(variances)
+    freedom = variance**2 / sum(v**2 / (PUBLISHED_SEEDS - 1) for v in variances) if variance else 1
+    return _verdict(claim, difference, sqrt(variance), freedom, PUBLISHED_SEEDS * len(pairs), missing=missing)
+
+
+def with_reference(table2: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
+    """Table 2 and the reference column of Table 4, whose RigL at density 0.5 Table 2 does not print."""
+    reference = tuning[["init", "density"]].assign(
+        method="RigL",
+        multiplier=1,
+        accuracy_mean=tuning["reference_mean"],
+        accuracy_std=tuning["reference_std"],
+    )
+    key = ["method", "init", "multiplier", "density"]
+    return pd.concat([table2, reference], ignore_index=True).drop_duplicates(key, ignore_index=True)
+
+
+def _by_seed(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    rows = cell.rows(frame)
+    rows = rows[rows["present"].astype(bool)].set_index("seed")
+    if rows.index.has_duplicates:
+        raise ValueError(f"{cell.label} has several runs of one seed: pass the runs of one experiment only")
+    return rows
+
+
+def _paired(left: pd.DataFrame, right: pd.DataFrame) -> np.ndarray:
+    seeds = left.index.intersection(right.index)
+    return (left["test_accuracy"].loc[seeds] - right["test_accuracy"].loc[seeds]).to_numpy(float)
+
+
+def _lacking(left: Cell, right: Cell, runs: dict[Cell, pd.DataFrame]) -> list[Cell]:
+    """Cells of a pair with fewer than two runs; both, where they share fewer than two seeds."""
+    if len(runs[left].index.intersection(runs[right].index)) >= 2:
+        return []
+    return [cell for cell in (left, right) if len(runs[cell]) < 2] or [left, right]
+
+
+def _printed(published: pd.DataFrame, cell: Cell) -> tuple[float, float] | None:
+    rows = cell.rows(published)
+    if len(rows) > 1:
+        raise ValueError(f"{cell.label} is printed {len(rows)} times: pass one table")
+    return None if rows.empty else (float(rows["accuracy_mean"].iloc[0]), float(rows["accuracy_std"].iloc[0]))
+
+
+def _verdict(claim: Claim, difference: float, error: float, freedom: float, n: int, **rest) -> Verdict:
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error if error else 0.0
+    low, high = difference - half, difference + half
+    holds, fails = RELATIONS[claim.relation](low, high, claim.margin)
+    word = REPRODUCED if holds else CONTRADICTED if fails else INCONCLUSIVE
+    return Verdict(claim, word, difference, float(low), float(high), n, **rest)
+
+
+def _pairs(left: tuple, right: tuple, densities: tuple[float, ...] = (0.1, 0.2)) -> tuple:
+    # left and right: (method, init[, multiplier])
+    return tuple((_cell(*left, density=d), _cell(*right, density=d)) for d in densities)
+
+
+def _cell(method: str, init: str | None, multiplier: int = 1, *, density: float) -> Cell:
+    return Cell(method, init, density, multiplier)
+
+
+_RANDOM, _ERK = ("RigL", "Random"), ("RigL", "ERK")
+_RANDOM_2, _ERK_2 = (*_RANDOM, 2), (*_ERK, 2)
+_SET_RANDOM, _SET_ERK = ("SET", "Random"), ("SET", "ERK")
+_ALL = (0.05, 0.1, 0.2, 0.5)
+_CENTRAL = (
+    "Given a fixed training FLOP budget, RigL surpasses existing dynamic sparse training methods "
+    "over a range of target sparsities"
+)
+_SET_IMPROVES = "SET improves over the performance of static sparse networks and small-dense networks"
+_GRADIENTS = "methods utilizing gradient information (SNFS, RigL) obtain better test accuracies"
+_LONGER = "Performance further improves by training for longer durations"
+_EXCEEDS = "training RigL (ERK) twice as long at 90% sparsity exceeds the performance of iterative pruning"
+_INITIALIZATION = "using ERK initialization improves performance"
+_BASELINE = "At lower sparsities (higher densities), RigL matches the performance of the dense baseline"
+_AT_HALF = ((Cell("RigL", "Random", 0.5), Cell("Dense")), (Cell("RigL", "ERK", 0.5), Cell("Dense")))
+
+# Section 5.1, Table 2 and Figure 1. The central claim comes first, over every density of Figure 1 at the
+# usual length: that SET can collapse in longer training is a claim of its own.
+CIFAR10 = (
+    Claim(
+        "RigL over SET, all densities",
+        _CENTRAL,
+        "5",
+        _pairs(_RANDOM, _SET_RANDOM, _ALL) + _pairs(_ERK, _SET_ERK, _ALL),
+    ),
+    Claim("SET over Static", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Static", "Random"))),
+    Claim("SET over Small-Dense", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Small-Dense", None))),
+    Claim("RigL over SET", _GRADIENTS, "5.1", _pairs(_RANDOM, _SET_RANDOM) + _pairs(_ERK, _SET_ERK)),
+    Claim("ERK over Random", _INITIALIZATION, "5.1", _pairs(_ERK, _RANDOM) + _pairs(_SET_ERK, _SET_RANDOM)),
+    Claim("RigL 2× over RigL", _LONGER, "5.1", _pairs(_RANDOM_2, _RANDOM) + _pairs(_ERK_2, _ERK)),
+    Claim("RigL 2× (ERK) over Pruning", _EXCEEDS, "5.1", _pairs(_ERK_2, ("Pruning", None), (0.1,))),
+    Claim("RigL at 0.5 as good as Dense", _BASELINE, "5.1", _AT_HALF, "matches", MATCH_MARGIN),
+)

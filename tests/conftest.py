@@ -1,0 +1,22 @@
+"""Settings that every test shares: one thread (bitwise equality), and property tests without time limits."""
+
+import pytest
+import synthetic
+import torch
+from hypothesis import settings
+
+from rigl_nb.sources import SOURCES
+
+torch.set_num_threads(1)
+settings.register_profile("rigl", deadline=None, derandomize=True, database=None, max_examples=50)
+settings.load_profile("rigl")
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """Return an empty data root, beside an empty build root; CIFAR has the sizes of the look-alikes."""
+    monkeypatch.setenv("RIGL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "build"))
+    for name in synthetic.LABELS:
+        monkeypatch.setitem(SOURCES, name, synthetic.sized(name))
+    return tmp_path / "data"

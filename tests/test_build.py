@@ -1,0 +1,172 @@
+"""A report stitched from small notebooks, for real."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from rigl_nb.report import build
+from rigl_nb.report.execute import execute_all
+
+GOOD = r"""
+# %% [markdown]
+# # 1. First
+#
+# RigL {cite}`evci2020`, after [the second](2_second.ipynb) and [one that is not made](3_third.ipynb).
+#
+# $$ f = \frac{\alpha}{2} $$ (half)
+#
+# Equation {eq}`half`, {numref}`line`.
+
+# %% tags=["parameters"]
+word = "written"
+interactive = True
+
+# %%
+import os
+
+print(word, interactive, os.path.basename(os.getcwd()))
+
+# %% mystnb={"figure": {"name": "line", "caption": "A line."}}
+from IPython.display import SVG
+
+SVG('<svg xmlns="http://www.w3.org/2000/svg" width="90" height="9"><path d="M0 0 90 9" stroke="red"/></svg>')
+
+# %% [markdown]
+# ## Verdict
+"""
+SECOND = """
+# %% [markdown]
+# # 2. Second
+#
+# Back to [the first](1_first.ipynb).
+
+# %% tags=["parameters"]
+word = "written"
+interactive = True
+
+# %% tags=["hide-input"]
+from IPython.display import HTML, display
+
+display(HTML("<table><tr><td>a cell of a table</td></tr></table>"))
+widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "sli" + "der"}
+display(widget, raw=True)
+
+# %% [markdown]
+# ## Verdict
+"""
+NOTEBOOKS = {"1_first": GOOD, "2_second": SECOND}
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("executed")
+    pairs = [(folder / f"{name}.py", folder / "out" / f"{name}.ipynb") for name in NOTEBOOKS]
+    for source, _ in pairs:
+        source.write_text(NOTEBOOKS[source.stem].lstrip())
+    execute_all(pairs, {"word": "given", "interactive": False})
+    return [output for _, output in pairs]
+
+
+@pytest.fixture(scope="module")
+def report(executed, tmp_path_factory) -> Path:
+    return build.stitch(executed, tmp_path_factory.mktemp("stitched") / "report")
+
+
+def test_pages_number_and_link(report):
+    page = (report / "html" / "1_first.html").read_text()
+    assert re.search(r'href="references.html#\S+"[^>]*>.*Evci', page)
+    assert '<a class="reference internal" href="#equation-half">(1)</a>' in page
+    assert re.search(r'href="#line"[^>]*><span[^>]*>Fig. 1</span>', page)
+    assert 'href="2_second.html"' in page
+    assert "3_third" not in page and "one that is not made" in page
+    assert "word = " not in page
+    assert "slider" not in (report / "html" / "2_second.html").read_text()
+
+
+def test_the_single_file_needs_no_other(report):
+    text = (report / "report.html").read_text()
+    for part in (
+        "1. First",
+        "2. Second",
+        "a cell of a table",
+        "Evci",
+        "Fig. 1",
+        "data:image/svg+xml",
+        "MathJax",
+    ):
+        assert part in text
+    visible = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", text, flags=re.DOTALL)
+    assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(?!data:)[^"]*"', visible)
+    assert not re.findall(r'href="(?!#|data:|https?:)[^"]*"', visible)
+    targets = re.findall(r'\bid="([^"]+)"', visible)
+    links = re.findall(r'href="#([^"]+)"', visible)
+    assert set(links) <= set(targets)
+    assert all(targets.count(link) == 1 for link in links)
+    assert {"verdict-1", "verdict-2", "cite-evci2020"} <= set(links)
+
+
+def test_nothing_is_loaded_from_the_network(report):
+    for page in [report / "report.html", *report.glob("html/**/*.html"), *report.glob("html/**/*.css")]:
+        assert build.network_references(page.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<script defer src="https://x.org/a.js"></script>',
+        "<link rel='stylesheet' href='//x.org/a.css'>",
+        "a { background: url(https://x.org/a.png) }",
+        '@import "https://x.org/a.css";',
+    ],
+)
+def test_network_references_are_found(text):
+    assert len(build.network_references(text)) == 1
+    assert build.network_references(text.replace("https:", "").replace("//x.org", "x")) == []
+
+
+def test_the_one_notebook_runs_from_top_to_bottom(report, tmp_path):
+    whole = nbformat.read(report / "report.ipynb", 4)
+    nbformat.validate(whole)
+    assert len({cell.id for cell in whole.cells}) == len(whole.cells)
+    headings = [cell.source.splitlines()[0] for cell in whole.cells if cell.cell_type == "markdown"]
+    assert headings == ["# 1. First", "## Verdict", "# 2. Second", "## Verdict"]
+    NotebookClient(whole, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    assert whole.cells[3].outputs[0].text == f"given False {tmp_path.name}\n"
+
+
+def test_a_sphinx_warning_is_an_error_with_its_log(executed, tmp_path):
+    notebook = nbformat.read(executed[0], 4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("{cite}`nobody1999`"))
+    nbformat.write(notebook, tmp_path / "1_first.ipynb")
+    with pytest.raises(build.ReportError, match="nobody1999"):
+        build.stitch([tmp_path / "1_first.ipynb"], tmp_path / "report")
+
+
+def test_sections_are_found_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(build.paths, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name in ("06_2_redistribution", "00_overview", "05_1_cifar10"):
+        (tmp_path / "notebooks" / f"{name}.py").touch()
+    assert build.sections() == ["00", "05_1", "06_2"]
+    assert build.sections(["06_2", "00"]) == ["00", "06_2"]
+    with pytest.raises(ValueError, match="no notebook for section '09': there are 00, 05_1, 06_2"):
+        build.sections(["09"])
+
+
+def test_commands_take_sections(tmp_path, monkeypatch):
+    """`reproduce` runs the .ipynb that `make_notebooks` wrote, and leaves the report in the build folder."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "docs").symlink_to(build.paths.ROOT / "docs")
+    monkeypatch.setattr(build.paths, "ROOT", tmp_path)
+    monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "out"))
+    cells = '# %% tags=["parameters"]\nprofile = ""\ninteractive = True\n\n# %%\nprint("profile:", profile)\n'
+    for name in ("01_one", "02_two"):
+        (tmp_path / "notebooks" / f"{name}.py").write_text(f"# %% [markdown]\n# # Title {name}\n\n{cells}")
+    assert build.make_notebooks(["02"]) == [tmp_path / "notebooks" / "02_two.ipynb"]
+    page = build.reproduce(["02"], "smoke")
+    assert page == tmp_path / "out" / "report" / "report.html"
+    assert "profile: smoke" in page.read_text()
+    assert "Title 01_one" not in page.read_text()

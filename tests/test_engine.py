@@ -1,0 +1,335 @@
+"""The engine trains what is missing, each run once, whatever else happens to the batch."""
+
+import errno
+import math
+import os
+import threading
+from dataclasses import replace
+
+import filelock
+import pytest
+import torch
+from records import PLAIN, made, tiny
+
+from rigl_nb import methods
+from rigl_nb.runs import engine
+from rigl_nb.runs.record import RecordError
+from rigl_nb.runs.store import Store
+from rigl_nb.spec import Execution
+
+SPECS = [tiny(), tiny("SET", seed=1), tiny("Dense")]
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict:
+    """Return the numbers of SPECS, trained one after the other in this process, by run id."""
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    assert engine.run(SPECS, store, execution=PLAIN) == engine.Summary(3, {})
+    return {one.spec.run_id: one.numbers() for one in store.records()}
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list:
+    """Return a list that collects the run ids whose training begins, in order."""
+    begun, plain = [], engine.train
+
+    def train(spec, *args):
+        begun.append(spec.run_id)
+        return (yield from plain(spec, *args))
+
+    monkeypatch.setattr(engine, "train", train)
+    return begun
+
+
+def numbers(store) -> dict:
+    return {one.spec.run_id: one.numbers() for one in store.records()}
+
+
+def run(specs, store, **options):
+    return engine.run(specs, store, **({"execution": PLAIN} | options))
+
+
+# ---- what is missing
+
+
+def test_missing_runs_are_named_once_and_in_order(store):
+    a, b, c = SPECS
+    assert engine.missing([b, a, b, c, a], store) == [b, a, c]
+    store.save(made(a))
+    assert engine.missing([b, a, b, c, a], store) == [b, c]
+    other = Store(store.root.parent / "results")
+    other.save(made(c))
+    assert engine.missing([c, b, a], store, other) == [b]
+    assert engine.missing([c, b, a]) == [c, b, a]
+    assert engine.missing([], store) == []
+
+
+def test_a_damaged_record_is_not_trained_over(store, trained):
+    path = store.save(made(SPECS[0]))
+    path.write_text("{")
+    for call in (lambda: engine.missing(SPECS, store), lambda: run(SPECS, store)):
+        with pytest.raises(RecordError, match="Remove it") as caught:
+            call()
+        assert str(path) in str(caught.value)
+    assert trained == [] and path.read_text() == "{"
+
+
+# ---- in process
+
+
+def test_a_trained_run_leaves_a_complete_record(store, undisturbed):
+    spec = SPECS[0]
+    assert run([spec], store) == engine.Summary(1, {})
+    one = store.find(spec)
+    assert [row["epoch"] for row in one.history] == [1]
+    assert one.execution == {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1}
+    assert one.seconds > 0 and one.images_per_second > 0
+    assert {"commit", "dirty", "date", "hardware", "versions"} <= set(one.provenance)
+    assert 0 < one.test_flops < one.train_flops < 1
+    assert one.numbers() == undisturbed[spec.run_id]
+    left = {path.name for path in store.path(spec).parent.iterdir()} - {"seed-0.lock"}
+    assert left == {"seed-0.json"}
+
+
+def test_what_a_store_holds_is_not_trained_again(store, trained):
+    published = Store(store.root.parent / "results")
+    store.save(made(SPECS[0]))
+    published.save(made(SPECS[1]))
+    again = [SPECS[2], *SPECS, SPECS[2]]
+    assert run(again, store, published=[published]) == engine.Summary(1, {})
+    assert trained == [SPECS[2].run_id]
+    assert store.find(SPECS[1]) is None
+    assert run(SPECS, store, published=[published]) == engine.Summary(0, {})
+    assert trained == [SPECS[2].run_id]
+
+
+def test_events_tell_the_story_in_order(store):
+    events = []
+    run(SPECS[:2], store, notify=events.append)
+    for spec in SPECS[:2]:
+        mine = [event for event in events if event.spec == spec]
+        assert [event.step for event in mine[:-1]] == list(range(1, 12))
+        assert {event.kind for event in mine[:-1]} == {"progress"}
+        assert (mine[-1].kind, mine[-1].step) == ("done", 11)
+        assert f"{store.find(spec).test_accuracy:.2f}" in mine[-1].text
+    assert events.index(next(e for e in events if e.spec == SPECS[1])) == 12, "one after the other"
+
+
+def test_a_run_that_diverges_is_a_result(store):
+    spec = tiny("Dense", learning_rate=1e20)
+    assert run([spec], store) == engine.Summary(1, {})
+    one = store.find(spec)
+    assert one.collapsed and one.history[-1]["loss"] is None
+    assert store.failure(spec) is None
+
+
+# ---- crashes
+
+
+def broken(grad, generator):
+    raise RuntimeError("boom")
+
+
+def test_a_crash_is_kept_and_does_not_stop_the_others(store, monkeypatch, undisturbed):
+    monkeypatch.setitem(methods.METHODS, "Mine", replace(methods.RIGL, name="Mine", growth=broken))
+    mine, events = tiny("Mine"), []
+    summary = run([mine, SPECS[0]], store, notify=events.append)
+    assert summary == engine.Summary(1, {mine.run_id: "RuntimeError: boom"})
+    assert [(e.spec, e.kind) for e in events if e.kind != "progress"] == [(mine, "failed"), (SPECS[0], "done")]
+    assert store.find(mine) is None
+    assert store.failure(mine) == "RuntimeError: boom"
+    assert "in broken" in store.path(mine, ".failed.json").read_text(), "the traceback shows where"
+    assert store.find(SPECS[0]).numbers() == undisturbed[SPECS[0].run_id]
+
+    monkeypatch.setitem(methods.METHODS, "Mine", replace(methods.RIGL, name="Mine"))
+    assert run([mine, SPECS[0]], store) == engine.Summary(1, {})
+    assert store.failure(mine) is None and store.find(mine) is not None
+
+
+def test_a_store_that_cannot_be_written(tmp_path):
+    """Permission bits do not bind root: a file in the folder's place does."""
+    (tmp_path / "file").write_text("mine")
+    store = Store(tmp_path / "file" / "runs")
+    summary = run(SPECS[:2], store)
+    assert summary.trained == 0
+    assert set(summary.failed) == {spec.run_id for spec in SPECS[:2]}
+    assert all(str(tmp_path / "file") in reason for reason in summary.failed.values())
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_costs_no_training(store, monkeypatch, undisturbed):
+    """The record cannot be written; the last checkpoint can still be read."""
+    plain = os.replace
+
+    def full(source, target):
+        if str(target).endswith(".json"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        plain(source, target)
+
+    spec = SPECS[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "CHECKPOINT_EVERY", -math.inf)
+        patch.setattr(os, "replace", full)
+        summary = run([spec], store)
+    assert summary.trained == 0 and "No space left" in summary.failed[spec.run_id]
+    assert store.find(spec) is None
+    assert store.path(spec, ".checkpoint").exists()
+    steps = []
+    assert run([spec], store, notify=lambda event: steps.append(event.kind)).trained == 1
+    assert steps == ["done"], "nothing is trained again"
+    assert store.find(spec).numbers() == undisturbed[spec.run_id]
+    assert not store.path(spec, ".checkpoint").exists()
+
+
+# ---- checkpoints
+
+
+@pytest.fixture
+def stopped(store, monkeypatch):
+    """Return a spec whose run crashed after iteration 7, with the checkpoint of iteration 6."""
+    spec = SPECS[0]
+
+    def stop(event):
+        if event.step == 7:
+            raise RuntimeError("stop")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "CHECKPOINT_EVERY", -math.inf)
+        assert run([spec], store, notify=stop).failed == {spec.run_id: "RuntimeError: stop"}
+    return spec
+
+
+def steps_of(spec, store, execution=PLAIN) -> list[int]:
+    steps = []
+    summary = run([spec], store, execution=execution, notify=lambda event: steps.append(event.step))
+    assert summary == engine.Summary(1, {})
+    return steps[:-1]
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(store, stopped, undisturbed):
+    assert steps_of(stopped, store) == [7, 8, 9, 10, 11]
+    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
+    assert not store.path(stopped, ".checkpoint").exists()
+
+
+def test_a_checkpoint_of_another_device_starts_anew(store, stopped, undisturbed):
+    file = store.path(stopped, ".checkpoint")
+    state = torch.load(file)
+    state["execution"]["device"] = "cuda"
+    torch.save(state, file)
+    assert steps_of(stopped, store) == list(range(1, 12))
+    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
+
+
+def test_a_record_names_one_execution(store, stopped):
+    """Half a run in float32 and half in bfloat16 is neither: the record could not say so."""
+    other = Execution(device="cpu", precision="bf16", channels_last=False, threads=1)
+    assert steps_of(stopped, store, other) == list(range(1, 12))
+    assert store.find(stopped).execution["precision"] == "bf16"
+
+
+def test_a_record_names_one_commit(store, stopped, monkeypatch):
+    """Half a run by changed code is not the commit's: it starts anew, or its record says that it is dirty."""
+    before = engine.provenance("cpu")
+    then = before | {"commit": "f" * 40, "dirty": False}
+    monkeypatch.setattr(engine, "provenance", lambda device: then)
+    steps = steps_of(stopped, store)
+    assert steps == list(range(1, 12)) or store.find(stopped).provenance["dirty"]
+
+
+DAMAGE = {
+    "empty": lambda file: file.write_bytes(b""),
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:5_000]),
+    "overwritten": lambda file: file.write_bytes(b"\0" * 5_000),
+    "of another kind": lambda file: torch.save({"masks": {}}, file),
+    "of another run": lambda file: torch.save(torch.load(file) | {"run_id": "other/seed-0"}, file),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_named_with_the_way_out(store, stopped, damage, undisturbed):
+    file = store.path(stopped, ".checkpoint")
+    DAMAGE[damage](file)
+    summary = run([stopped, SPECS[2]], store)
+    assert summary.trained == 1, "the other run is trained"
+    reason = summary.failed[stopped.run_id]
+    assert str(file) in reason and "remove it" in reason
+    file.unlink()
+    assert steps_of(stopped, store) == list(range(1, 12))
+    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
+
+
+# ---- several at once
+
+
+def test_two_workers_give_the_same_numbers(store, undisturbed):
+    events = []
+    summary = run([*SPECS, SPECS[0]], store, workers=2, notify=events.append)
+    assert summary == engine.Summary(3, {})
+    assert numbers(store) == undisturbed
+    assert sorted(e.spec.run_id for e in events if e.kind == "done") == sorted(undisturbed)
+    assert {e.spec.run_id for e in events if e.kind == "progress"} == set(undisturbed)
+
+
+def test_a_crash_in_a_worker_is_kept(store):
+    """The worker's checkpoint is damaged, so it raises."""
+    file = store.path(SPECS[0], ".checkpoint")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"damaged")
+    summary = run(SPECS[:2], store, workers=2)
+    assert summary.trained == 1
+    assert str(file) in summary.failed[SPECS[0].run_id]
+    assert store.failure(SPECS[0]) == summary.failed[SPECS[0].run_id]
+    assert store.find(SPECS[1]) is not None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_another_process_trains_is_waited_for(store, workers, undisturbed):
+    spec, events = SPECS[0], []
+    lock = store.path(spec, ".lock")
+    lock.parent.mkdir(parents=True)
+    other = filelock.FileLock(lock)
+    other.acquire()
+
+    def hear(event):
+        if event.kind != "progress":
+            events.append((event.spec, event.kind))
+        if event.kind == "done":
+            other.release()
+
+    run(SPECS[:2], store, workers=workers, notify=hear)
+    assert events == [(spec, "busy"), (SPECS[1], "done"), (spec, "done")]
+    assert store.find(spec).numbers() == undisturbed[spec.run_id]
+
+
+def test_a_run_that_another_process_finishes_is_not_trained_again(store, trained):
+    spec = SPECS[0]
+    lock = store.path(spec, ".lock")
+    lock.parent.mkdir(parents=True)
+    other = filelock.FileLock(lock)
+    other.acquire()
+
+    def hear(event):
+        if event.kind == "busy":
+            store.save(made(spec, test_accuracy=12.0))
+            other.release()
+
+    summary = run([spec], store, notify=hear)
+    assert (summary.failed, trained) == ({}, [])
+    assert store.find(spec).test_accuracy == 12.0
+
+
+def test_two_engines_on_one_store_train_each_run_once(store, trained, undisturbed):
+    summaries = []
+    second = threading.Thread(target=lambda: summaries.append(run(SPECS, store)))
+    second.start()
+    summaries.append(run(SPECS, store))
+    second.join()
+    assert [summary.failed for summary in summaries] == [{}, {}]
+    assert sorted(trained) == sorted(undisturbed)
+    assert numbers(store) == undisturbed

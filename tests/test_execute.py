@@ -1,0 +1,131 @@
+"""Notebooks executed for real: what they get, what they leave, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from rigl_nb import paths
+from rigl_nb.report.execute import NotebookError, execute, execute_all
+
+GOOD = """
+# %% tags=["parameters"]
+word = "written"
+
+# %%
+import os, sys
+
+print(word, os.path.basename(os.getcwd()), sys.executable)
+"""
+BROKEN = """
+# %% tags=["parameters"]
+word = "written"
+
+# %%
+print("before")
+
+# %%
+# first line
+1 / 0
+
+# %%
+print("after")
+"""
+
+
+def write(folder: Path, **notebooks: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in notebooks.items():
+        (folder / f"{name}.py").write_text(text.lstrip())
+    return [folder / f"{name}.py" for name in notebooks]
+
+
+def text_of(path: Path) -> str:
+    cells = nbformat.read(path, 4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """A broken notebook and then a good one, where a useless `python3` kernel is found before any other."""
+    folder = tmp_path_factory.mktemp("executed")
+    kernel = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    sources = write(folder / "notebooks", broken=BROKEN, good=GOOD)
+    outputs = [folder / "out" / f"{source.stem}.ipynb" for source in sources]
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        with pytest.raises(NotebookError) as error:
+            execute_all(list(zip(sources, outputs, strict=True)), {"word": "given"}, 1, lines.append)
+    return outputs, error.value, lines
+
+
+def test_parameters_folder_and_interpreter(executed):
+    (_, good), _, _ = executed
+    assert text_of(good).split() == ["given", "notebooks", sys.executable]
+    assert not good.with_suffix(".part.ipynb").exists()
+
+
+def test_a_failing_cell_is_named_and_the_others_still_run(executed):
+    (broken, good), error, lines = executed
+    assert "broken.py, cell 3: # first line" in str(error)
+    assert "ZeroDivisionError: division by zero" in str(error)
+    assert "\x1b" not in str(error)
+    assert error.parts == (broken.with_suffix(".part.ipynb"),)
+    assert text_of(error.parts[0]) == "before\n"
+    assert not broken.exists() and good.exists()
+    assert [line.split(",")[0] for line in lines] == ["broken: failed", "good: done"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BROKEN, r"broken.py has no parameter 'profile'; it has: word"),
+        ("# %%\nx = 1\n", "has 0 cells tagged"),
+    ],
+)
+def test_parameters_are_checked_before_anything_runs(tmp_path, text, message):
+    (source,) = write(tmp_path, broken=text)
+    with pytest.raises(ValueError, match=message):
+        execute(source, tmp_path / "out" / "broken.ipynb", {"profile": "smoke"})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_the_kernel_ends_with_its_parent(tmp_path, signum):
+    text = BROKEN.replace(
+        "1 / 0", "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(99)"
+    )
+    (source,) = write(tmp_path, slow=text)
+    code = "import sys; from rigl_nb.report.execute import *; execute(*map(Path, sys.argv[1:]), {})"
+    command = [sys.executable, "-c", code, source, tmp_path / "out.ipynb"]
+    parent = subprocess.Popen(command, cwd=paths.ROOT, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    kernel = int((tmp_path / "pid").read_text())
+    parent.send_signal(signum)
+    assert parent.wait(timeout=20) != 0
+    wait_for(lambda: not alive(kernel))
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -1,0 +1,183 @@
+"""The house rules: who may import whom, what `import rigl_nb` costs, and the shape of every file."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "rigl_nb"
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = ("science", "runs", "report")
+ORDER = {  # within a room a file imports only from files before it; no circles anywhere
+    "science": "paths rng distributions schedules masks flops models sources data methods spec sparsifier train",
+    "runs": "record store engine",
+    "report": "grids claims tables plots widgets build",
+}
+TABLE_LIBRARIES = {
+    "pandas",
+    "matplotlib",
+    "papermill",
+    "jupytext",
+    "ipywidgets",
+    "IPython",
+    "dask",
+    "seaborn",
+}
+
+
+def room(module):
+    """The room of a module's dotted name below rigl_nb."""
+    first = module.split(".")[0]
+    return first if first in ROOMS else "science"
+
+
+def name_of(file):
+    """`masks`, `runs.store`, or the room itself for its __init__."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(file): file for file in FILES}
+
+
+def imported(file):
+    """Every dotted name that a file imports anywhere in it; relative ones made absolute."""
+    package = ("rigl_nb", *file.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*above, *((node.module or "").split(".") if node.module else ())))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def own(file):
+    """The modules of rigl_nb that a file imports, by their names below it."""
+    found = set()
+    for dotted in imported(file):
+        parts = dotted.split(".")
+        if parts[0] != "rigl_nb":
+            continue
+        below = ".".join(parts[1:])
+        candidates = [name for name in MODULES if below == name or below.startswith(name + ".") or not name]
+        found.add(max(candidates, key=len))  # `from rigl_nb.masks import drop` means masks
+    return found - {name_of(file)}
+
+
+GRAPH = {name: own(file) for name, file in MODULES.items() if name != "__main__"}
+
+
+def test_the_parser_sees_the_imports():
+    assert {"masks", "methods", "models", "rng", "distributions", "schedules"} <= GRAPH["sparsifier"]
+    assert "sparsifier" in GRAPH["train"]
+    assert room("runs.store") == "runs" and room("masks") == "science"
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_rooms_import_to_the_left_only(name):
+    for other in GRAPH[name]:
+        assert ROOMS.index(room(other)) <= ROOMS.index(room(name)), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_files_import_from_files_above_them(name):
+    order = ORDER[room(name)].split()
+    for other in GRAPH[name]:
+        if room(other) == room(name) and name.split(".")[-1] in order and other.split(".")[-1] in order:
+            here, there = (order.index(part.split(".")[-1]) for part in (name, other))
+            assert there < here, f"{name} imports {other}, which stands below it"
+
+
+def test_every_file_of_science_has_its_place():
+    named = {name for name in GRAPH if name and room(name) == "science"}
+    assert named == set(ORDER["science"].split()), "a new file needs a place in the order"
+
+
+def test_no_circles():
+    list(TopologicalSorter(GRAPH).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_each_room_leaves_the_others_libraries_alone(name):
+    libraries = {dotted.split(".")[0] for dotted in imported(MODULES[name])}
+    if room(name) == "science":
+        assert not libraries & TABLE_LIBRARIES
+    if name in ("distributions", "schedules", "runs.store"):
+        assert not libraries & {"torch", "torchvision"}
+
+
+def test_importing_the_package_is_cheap():
+    """Only torch, numpy and what they bring may be loaded: no table, plot, image or notebook library."""
+    code = "import {}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+
+    def loaded(module):
+        command = [sys.executable, "-c", code.format(module)]
+        return set(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split())
+
+    extra = loaded("rigl_nb") - loaded("torch, numpy") - set(sys.stdlib_module_names)
+    assert extra == {"rigl_nb"}
+
+
+def test_training_needs_no_table_plot_or_image_library():
+    """What trains: every file of science, without reading CIFAR."""
+    code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module('rigl_nb.' + name)\n"
+    code += "heavy = {'pandas', 'matplotlib', 'sklearn', 'torchvision', 'pyarrow', 'PIL', 'IPython'}\n"
+    code += "print(*sorted(heavy & set(sys.modules)))"
+    command = [sys.executable, "-c", code, *ORDER["science"].split()]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split() == []
+
+
+def public(tree):
+    """Public classes, functions and methods; a function's inner ones are its own business."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_everything_public_has_a_docstring(file):
+    tree = ast.parse(file.read_text())
+    assert ast.get_docstring(tree), "the file itself has none"
+    allowed = {"forward"}  # torch's own name and meaning
+    bare = [node.name for node in public(tree) if not ast.get_docstring(node) and node.name not in allowed]
+    assert bare == []
+
+
+def text_files():
+    """Every text file that git tracks or would track."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    files = (ROOT / name for name in listed.stdout.split("\0") if name)
+    return [file for file in files if file.is_file() and b"\0" not in file.read_bytes()[:4096]]
+
+
+def test_source_files_have_under_250_lines():
+    folders = ("rigl_nb", "tests", "benchmarks", "docs", "notebooks")
+    sources = [f for f in text_files() if f.suffix == ".py" and f.relative_to(ROOT).parts[0] in folders]
+    assert len(sources) > 20
+    long = {str(f.relative_to(ROOT)): n for f in sources if (n := len(f.read_text().splitlines())) >= 250}
+    assert long == {}
+
+
+def test_no_file_names_a_package_registry():
+    """Mirrors and offline machines: where packages come from is the user's setting, never ours."""
+    names = ["py|pi.org", "python|hosted.org", "npm|js.", "anaconda|.org", "download.py|torch.org"]
+    forbidden = [name.replace("|", "") for name in names]
+    vendored = {"tex-svg.js"}
+    found = [
+        (str(file.relative_to(ROOT)), name)
+        for file in text_files()
+        if file.name not in vendored
+        for name in forbidden
+        if name in file.read_text(errors="replace")
+    ]
+    assert found == []

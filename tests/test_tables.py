@@ -1,0 +1,230 @@
+"""Every rule of the tables, read back from the frame and the styles behind them."""
+
+import math
+import re
+
+import pytest
+from frames import runs
+
+from rigl_nb.report import grids, tables
+from rigl_nb.report.claims import Cell, Claim, judge, judge_published
+
+TABLE2 = grids.published("table2_cifar10")
+RANDOM, SET, DENSE = Cell("RigL", "Random", 0.1), Cell("SET", "Random", 0.1), Cell("Dense")
+
+
+def column(table, profile: str, group: str = "test accuracy") -> dict:
+    return table.data[group, profile].to_dict()
+
+
+def bold(table, profile: str) -> set:
+    """Index of the cells that the table prints in bold, read from its HTML."""
+    place = table.data.columns.get_loc(("test accuracy", profile))
+    page = table.to_html()
+    css = page[: page.index("</style>")]
+    rows = [
+        int(row)
+        for rule in re.findall(r"((?:#T_\w+[, \n]*)+)\{([^}]*)\}", css)
+        if "bold" in rule[1]
+        for row in re.findall(rf"row(\d+)_col{place}\b", rule[0])
+    ]
+    return {table.data.index[row] for row in rows}
+
+
+def test_summary_by_hand():
+    table = tables.summary(runs({RANDOM: [90.0, 92.0, None], SET: [91.0], DENSE: [None]}))
+    rows = table.set_index("method")
+    assert rows.loc["RigL", ["mean", "n", "collapsed"]].tolist() == [91.0, 2, 0]
+    assert rows.loc["RigL", "std"] == pytest.approx(math.sqrt(2))
+    assert rows.loc["SET", "n"] == 1 and math.isnan(rows.loc["SET", "std"])
+    assert rows.loc["Dense", "n"] == 0 and math.isnan(rows.loc["Dense", "mean"])
+    assert list(rows.index) == ["RigL", "SET", "Dense"]  # order of appearance; Dense has no init and stays
+
+
+def test_summary_counts_collapsed_runs_and_keeps_them():
+    row = tables.summary(runs({SET: [90.0, 60.0]}, collapsed={(SET, 1)})).iloc[0]
+    assert (row["mean"], row["n"], row["collapsed"]) == (75.0, 2, 1)
+
+
+def test_a_profile_has_a_column_only_where_it_has_runs():
+    evidence = {"paper": runs({RANDOM: [None]}), "short": runs({RANDOM: [90.0]})}
+    table = tables.comparison(TABLE2, evidence)
+    assert list(table.data.columns) == [
+        ("test accuracy", "published"),
+        ("test accuracy", "short"),
+        ("FLOPs (train, test)", "published"),
+        ("FLOPs (train, test)", "short"),
+    ]
+    nothing = tables.comparison(TABLE2, {"paper": runs({RANDOM: [None]})})
+    assert [name for _, name in nothing.data.columns] == ["published", "published"]
+
+
+def test_cells_show_mean_spread_and_n():
+    table = tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0, 92.0, 93.0], SET: [90.0]})})
+    cells = column(table, "paper")
+    assert cells["0.1", "1", "RigL"] == "92.0 ± 1.00 (n = 3)"
+    assert cells["0.1", "1", "SET"] == "90.0 (n = 1)"
+    assert cells["0.1", "1", "Static"] == "–"
+    assert cells["1", "4", "Dense"] == "–"
+    assert column(table, "published")["0.1", "1", "RigL"] == "91.7 ± 0.18 (n = 3)"
+
+
+def test_collapsed_runs_are_marked():
+    frame = runs({SET: [90.0, 60.0]}, collapsed={(SET, 1)})
+    cells = column(tables.comparison(TABLE2, {"paper": frame}), "paper")
+    assert cells["0.1", "1", "SET"] == "75.0 ± 21.21 (n = 2, 1 collapsed)"
+
+
+def test_a_printed_second_decimal_is_kept():
+    cells = column(tables.comparison(TABLE2, {}), "published")
+    assert cells["0.1", "3", "Static 2×"] == "89.15 ± 0.17 (n = 3)"
+
+
+def test_rows_follow_density_and_group():
+    index = tables.comparison(TABLE2, {}).data.index
+    assert len(index) == len(TABLE2)
+    assert list(index.droplevel("method").unique()) == [
+        *((density, group) for density in ("0.1", "0.2") for group in "123"),
+        ("1", "4"),
+    ]
+    names = [name for density, group, name in index if (density, group) == ("0.1", "1")]
+    assert names == ["Small-Dense", "Static", "SET", "RigL"]
+
+
+def test_best_of_each_group_is_bold():
+    assert bold(tables.comparison(TABLE2, {}), "published") == {
+        ("0.1", "1", "RigL"),
+        ("0.1", "2", "RigL (ERK)"),
+        ("0.1", "3", "RigL 2× (ERK)"),
+        ("0.2", "1", "SET"),
+        ("0.2", "2", "RigL (ERK)"),
+        ("0.2", "3", "RigL 2× (ERK)"),
+    }  # as in the report; Dense is alone in its group and wins nothing
+
+
+def test_ties_are_both_bold_and_each_column_has_its_own_best():
+    frame = runs({RANDOM: [91.04], SET: [90.96], Cell("Static", "Random", 0.1): [90.0]})
+    table = tables.comparison(TABLE2, {"paper": frame})
+    assert bold(table, "paper") == {("0.1", "1", "RigL"), ("0.1", "1", "SET")}  # both print 91.0
+    assert ("0.1", "1", "SET") not in bold(table, "published")
+
+
+def test_a_single_value_in_a_group_is_not_bold():
+    assert bold(tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0]})}), "paper") == set()
+
+
+def test_flops_are_printed_and_ours():
+    evidence = {"paper": runs({RANDOM: [91.0]}), "quick": runs({SET: [70.0]}, flops=0.9)}
+    table = tables.comparison(TABLE2, evidence)
+    printed, ours = (column(table, name, "FLOPs (train, test)") for name in ("published", "paper"))
+    assert printed["0.2", "3", "RigL 2× (ERK)"] == "0.70×, 0.35×"
+    assert ours["0.1", "1", "RigL"] == "0.105×, 0.100×"
+    assert ours["0.1", "1", "SET"] == "–"  # quick has another model: its cost says nothing here
+    assert ("FLOPs (train, test)", "quick") not in table.data
+
+
+def test_html_is_the_same_every_time_and_sets_no_colour():
+    frame = runs({RANDOM: [91.0, 92.0], SET: [90.0, 91.0]})
+    pages = [tables.comparison(TABLE2, {"paper": frame}, "Table 2").to_html() for _ in range(2)]
+    assert pages[0] == pages[1]
+    assert "T_comparison" in pages[0] and "Table 2</caption>" in pages[0]
+    assert "color" not in pages[0] and "background" not in pages[0]
+
+
+def test_numbers_do_not_break_over_lines():
+    page = tables.comparison(TABLE2, {}).to_html()
+    assert "91.7\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.18 (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3)" in page
+
+
+def test_two_tables_of_one_page_have_names_of_their_own():
+    assert "T_table3_" in tables.comparison(TABLE2, {}, uuid="table3").to_html()
+
+
+def test_live_names_data_model_and_size():
+    table = tables.live(runs({RANDOM: [97.0], DENSE: [None]}).assign(data="digits"), TABLE2)
+    assert "digits, wrn-10-1, 40 epochs" in table.caption
+    rows = table.data.set_index("method")
+    assert rows.loc["RigL", "test accuracy"] == "97.0 (n = 1)"
+    assert rows.loc["RigL", "published, other data and size"] == "91.7 ± 0.18 (n = 3)"
+    assert rows.loc["Dense", ["density", "test accuracy"]].tolist() == ["1", "–"]
+
+
+def test_live_without_published_values():
+    table = tables.live(runs({Cell("RigL", "Random", 0.05): [97.0]}))
+    assert list(table.data) == ["method", "density", "test accuracy", "FLOPs (train, test)"]
+
+
+def test_banner_counts_and_names_cost_and_command():
+    evidence = {
+        "paper": runs({RANDOM: [None] * 3}),
+        "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
+        "quick": runs({RANDOM: [70.0]}),
+    }
+    paper, short, quick = tables.banner(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
+    assert paper == (
+        "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
+    )
+    assert short.startswith("- **short**: 2 of 3 runs; the rest: `python -m rigl_nb")
+    assert quick == "- **quick**: 1 of 1 runs"
+
+
+def test_banner_without_costs_or_section():
+    line = tables.banner({"paper": runs({RANDOM: [None]})})
+    assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
+
+
+def claim(name: str, *pairs) -> Claim:
+    return Claim(name, f"quote of {name} < & >", "5.1", pairs)
+
+
+def test_scoreboard_in_words_and_symbols():
+    cells = {"left": [92.0, 92.1, 92.2], "right": [90.0, 90.1, 90.3], "wide": [80.0, 90.0, 105.0]}
+    left, right, wide, absent = (Cell(name, None, 0.1) for name in (*cells, "absent"))
+    frame = runs(dict(zip((left, right, wide), cells.values(), strict=True)))
+    stated = [
+        claim("true", (left, right)),
+        claim("false", (right, left)),
+        claim("open", (left, wide)),
+        claim("untried", (left, absent)),
+    ]
+    table = tables.scoreboard([judge(item, frame) for item in stated])
+    assert table.data["verdict"].tolist() == [
+        "✓ reproduced",
+        "✗ contradicted",
+        "? inconclusive",
+        "… not enough runs: absent at 0.1",
+    ]
+    assert table.data["n"].tolist() == ["3", "3", "3", "0"]
+    assert table.data["ours"].iloc[0].startswith("+1.97 [+1.82,")
+    assert table.data["ours"].iloc[1].startswith("−1.97 [−2.11,")
+    assert table.data[["published"]].eq("–").all(axis=None)
+    assert table.data["ours"].iloc[3] == "–"
+    assert table.data["tested"].iloc[0] == "true: difference > 0"
+    assert "quote of true &lt; &amp; &gt;" in table.to_html()
+
+
+def test_scoreboard_puts_the_printed_difference_beside_ours():
+    stated = claim("RigL over SET", (RANDOM, SET))
+    none = runs({RANDOM: [None]})
+    table = tables.scoreboard([judge(stated, none)], [judge_published(stated, TABLE2)])
+    assert table.data["published"].iloc[0].startswith("+0.40 [")
+
+
+def test_scoreboard_says_when_only_some_pairs_are_printed():
+    unprinted = Cell("RigL", "Random", 0.05)
+    stated = claim("over a range", (RANDOM, SET), (unprinted, SET))
+    table = tables.scoreboard([judge(stated, runs({RANDOM: [None]}))], [judge_published(stated, TABLE2)])
+    assert table.data["published"].iloc[0].endswith("] (where printed)")
+
+
+def test_scoreboard_shortens_long_lists_and_counts_collapsed_runs():
+    other = Cell("RigL", "ERK", 0.1)
+    untried = judge(claim("untried", (RANDOM, SET), (other, DENSE)), runs({RANDOM: [None]}))
+    frame = runs({RANDOM: [91.0, 92.0], SET: [90.0, 60.0]}, collapsed={(SET, 1)})
+    table = tables.scoreboard([untried, judge(claim("true", (RANDOM, SET)), frame)])
+    assert table.data["verdict"].iloc[0] == "… not enough runs: RigL at 0.1, SET at 0.1, and 2 more"
+    assert table.data["n"].iloc[1] == "2, 1 collapsed"
+
+
+def test_an_empty_scoreboard_has_its_columns():
+    assert list(tables.scoreboard([]).data) == ["claim", "tested", "published", "ours", "n", "verdict"]
