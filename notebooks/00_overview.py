@@ -40,15 +40,25 @@ from rigl_nb.runs.store import Store
 # %%
 results = Store(paths.results())
 evidence = {
-    section: {name: results.frame(grids.specs(section, name)) for name in grids.EVIDENCE} for section in grids.SECTIONS
+    section: {
+        name: results.frame(grids.specs(section, name)) for name in grids.EVIDENCE
+    }
+    for section in grids.SECTIONS
 }
 
 # %% tags=["hide-input"]
 records, lines = results.records(), []
 for section, frames in evidence.items():
-    missing = {name: engine.missing(grids.specs(section, name), results) for name in frames}
+    missing = {
+        name: engine.missing(grids.specs(section, name), results) for name in frames
+    }
     costs = {name: cost.estimate(specs, records) for name, specs in missing.items()}
-    lines += [f"Section {section.replace('_', '.')}", "", tables.banner(frames, costs, section), ""]
+    lines += [
+        f"Section {section.replace('_', '.')}",
+        "",
+        tables.banner(frames, costs, section),
+        "",
+    ]
 Markdown("\n".join(lines))
 
 # %% [markdown]
@@ -59,7 +69,9 @@ Markdown("\n".join(lines))
 
 # %%
 ours = [claims.judge(claim, evidence["05_1"]["paper"]) for claim in claims.CIFAR10]
-printed = claims.with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
+printed = claims.with_reference(
+    grids.published("table2_cifar10"), grids.published("table4_tuning")
+)
 theirs = [claims.judge_published(claim, printed) for claim in claims.CIFAR10]
 tables.scoreboard(ours, theirs, uuid="claims-overview")
 
@@ -76,6 +88,8 @@ tables.scoreboard(ours, theirs, uuid="claims-overview")
 # ## Verdict
 
 # %%
-verdicts = pd.Series([verdict.verdict for verdict in ours], name="claims").value_counts()
+verdicts = pd.Series(
+    [verdict.verdict for verdict in ours], name="claims"
+).value_counts()
 for word, count in verdicts.items():
     print(f"{count} of {len(ours)} claims: {word}")

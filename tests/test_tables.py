@@ -207,14 +207,15 @@ def test_scoreboard_puts_the_printed_difference_beside_ours():
     stated = claim("RigL over SET", (RANDOM, SET))
     none = runs({RANDOM: [None]})
     table = tables.scoreboard([judge(stated, none)], [judge_published(stated, TABLE2)])
-    assert table.data["published"].iloc[0].startswith("+0.40 [")
+    printed = table.data["published"].iloc[0]
+    assert printed.startswith("+0.40 [") and printed.endswith("] ? inconclusive")
 
 
 def test_scoreboard_says_when_only_some_pairs_are_printed():
     unprinted = Cell("RigL", "Random", 0.05)
     stated = claim("over a range", (RANDOM, SET), (unprinted, SET))
     table = tables.scoreboard([judge(stated, runs({RANDOM: [None]}))], [judge_published(stated, TABLE2)])
-    assert table.data["published"].iloc[0].endswith("] (where printed)")
+    assert table.data["published"].iloc[0].endswith("] ? inconclusive, of the pairs that are printed")
 
 
 def test_scoreboard_shortens_long_lists_and_counts_collapsed_runs():
@@ -222,7 +223,7 @@ def test_scoreboard_shortens_long_lists_and_counts_collapsed_runs():
     untried = judge(claim("untried", (RANDOM, SET), (other, DENSE)), runs({RANDOM: [None]}))
     frame = runs({RANDOM: [91.0, 92.0], SET: [90.0, 60.0]}, collapsed={(SET, 1)})
     table = tables.scoreboard([untried, judge(claim("true", (RANDOM, SET)), frame)])
-    assert table.data["verdict"].iloc[0] == "… not enough runs: RigL at 0.1, SET at 0.1, and 2 more"
+    assert table.data["verdict"].iloc[0] == "… not enough runs in 4 cells"
     assert table.data["n"].iloc[1] == "2, 1 collapsed"
 
 

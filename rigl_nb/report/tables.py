@@ -129,10 +129,10 @@ def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid:
         {
             "claim": f"“{verdict.claim.quote}” (section {verdict.claim.section})",
             "tested": f"{verdict.claim.name}: {verdict.claim.statement}",
-            "published": _interval(printed.get(verdict.claim)),
+            "published": _printed_verdict(printed.get(verdict.claim)),
             "ours": _interval(verdict),
             "n": _count(verdict.n, verdict.collapsed),
-            "verdict": f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{_missing(verdict)}",
+            "verdict": _words(verdict) + _missing(verdict),
         }
         for verdict in ours
     ]
@@ -193,16 +193,25 @@ def _interval(verdict: Verdict | None) -> str:
     if verdict is None or np.isnan(verdict.difference):
         return NONE
     text = f"{verdict.difference:+.2f} [{verdict.low:+.2f},{_NO_BREAK}{verdict.high:+.2f}]"
-    partly = " (where printed)" if verdict.missing else ""
-    return text.replace("-", "−") + partly
+    return text.replace("-", "−")
 
 
-def _missing(verdict: Verdict, shown: int = 2) -> str:
+def _words(verdict: Verdict) -> str:
+    return f"{SYMBOLS[verdict.verdict]} {verdict.verdict}"
+
+
+def _printed_verdict(verdict: Verdict | None) -> str:
+    if _interval(verdict) == NONE:
+        return NONE
+    return f"{_interval(verdict)} {_words(verdict)}" + (", of the pairs that are printed" if verdict.missing else "")
+
+
+def _missing(verdict: Verdict) -> str:
     if not verdict.missing:
         return ""
-    names = [cell.label for cell in verdict.missing]
-    rest = [f"and {len(names) - shown} more"] if len(names) > shown else []
-    return ": " + ", ".join(names[:shown] + rest)
+    if len(verdict.missing) == 1:
+        return f": {verdict.missing[0].label}"
+    return f" in {len(verdict.missing)} cells"
 
 
 def _text(value: str) -> str:
