@@ -126,10 +126,11 @@ if summary.failed:
     raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-if asked:
-    display(tables.live(local.frame(asked), printed, uuid="live"))
+here = local.frame(asked)
+if here["present"].any():
+    display(tables.live(here, printed, uuid="live"))
 else:
-    print("No profile is asked for: nothing was trained.")
+    print("No run was trained here: none is asked for, or all are published.")
 
 # %% [markdown]
 # ## Verdict

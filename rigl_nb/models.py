@@ -127,11 +127,12 @@ def build(
     without it they are torch's defaults (to count, not to train).
     """
     check_name(name)
-    if name == "resnet50":
-        model = ResNet((3, 4, 6, 3), num_classes, width, channels)
-    else:
-        depth, widen = map(int, name.split("-")[1:])
-        model = WideResNet(depth, widen, num_classes, width, channels, dropout)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw default weights from the global generator
+        if name == "resnet50":
+            model = ResNet((3, 4, 6, 3), num_classes, width, channels)
+        else:
+            depth, widen = map(int, name.split("-")[1:])
+            model = WideResNet(depth, widen, num_classes, width, channels, dropout)
     return model if rng is None else initialise(model, rng)
 
 

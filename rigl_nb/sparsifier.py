@@ -90,9 +90,10 @@ class Sparsifier:
     @torch.no_grad()
     def _update(self) -> None:
         for name, weight in self.weights.items():
-            mask = self.masks[name]
             if weight.grad is None:
                 raise ValueError(f"layer {name!r} has no gradient: call backward() before step()")
+        for name, weight in self.weights.items():
+            mask = self.masks[name]
             score = self.method.growth(weight.grad, self.generator)
             count = math.floor(self.drop_fraction * int(mask.sum()))
             buffers = [v for v in self.optimizer.state[weight].values() if _like(v, weight)]

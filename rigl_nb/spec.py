@@ -103,6 +103,8 @@ class RunSpec:
             _within(field, getattr(self, field), 0, math.inf)
         for field in ("weight_decay", "momentum", "label_smoothing", "dropout"):
             _within(field, getattr(self, field), 0, 1, low_closed=True)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov True is not allowed with momentum 0: set nesterov=False")
         _within("update_until", self.update_until, 0, 1, high_closed=True)
         if self.density is None:
             raise ValueError(f"density is missing: method {self.method} needs one above 0 and at most 1")

@@ -57,7 +57,7 @@ PINNED = {  # run id: (what is given, where the resolved specification differs f
     ),
     "cifar100_resnet50_Static_Random_0.2_250ep_f2fa9e00/seed-1": (
         {"data": "cifar100", "method": "Static", "init": "Random", "density": 0.2, "seed": 1},
-        CIFAR100 | {"alpha": None, "delta_t": None},
+        CIFAR100 | {"dropout": 0.0, "alpha": None, "delta_t": None},
     ),
     "digits_wrn-10-1_SET_ER_0.05_3ep_ca459c3a/seed-0": (
         {"data": "digits", "method": "SET", "init": "ER", "density": 0.05, "epochs": 3, "delta_t": 2},
