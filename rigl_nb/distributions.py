@@ -34,17 +34,19 @@ DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
 
 
 def counts(shapes: Shapes, densities: dict[str, float]) -> dict[str, int]:
-    """Active weights per layer: integers whose sum is floor(Σ n·d + ½) exactly, by largest remainder.
+    """Active weights per layer: integers whose sum is floor(Σ n·d + ½), by largest remainder.
 
-    Of equal remainders the earlier layer gets the weight. Quotas are rounded to 1e-6 of a weight first, so that
-    the last bit of a float decides neither a tie nor the total.
+    Of equal remainders the earlier layer gets the weight. Quotas are rounded to 1e-6 of a weight
+    first, so that the last bit of a float decides neither a tie nor the total.
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    total = math.floor(round(math.fsum(sizes[name] * densities[name] for name in shapes), 6) + 0.5)
-    quotas = {name: round(sizes[name] * densities[name], 6) for name in shapes}
+    exact = {name: sizes[name] * densities[name] for name in shapes}
+    total = math.floor(round(math.fsum(exact.values()), 6) + 0.5)
+    quotas = {name: round(quota, 6) for name, quota in exact.items()}
     whole = {name: math.floor(quota) for name, quota in quotas.items()}
-    by_remainder = sorted(shapes, key=lambda name: round(whole[name] - quotas[name], 6))  # stable
-    for name in by_remainder[: total - sum(whole.values())]:
+    remainders = {name: round(quotas[name] - whole[name], 6) for name in shapes}
+    largest = sorted(shapes, key=remainders.get, reverse=True)  # stable, also in reverse
+    for name in largest[: total - sum(whole.values())]:
         whole[name] += 1
     return whole
 

@@ -40,12 +40,12 @@ def top(score: Tensor, eligible: Tensor, count: int) -> Tensor:
 
 
 def drop(weight: Tensor, mask: Tensor, count: int) -> Tensor:
-    """The mask without its `count` active entries of smallest |weight|. Only active entries are ranked."""
+    """The mask without its `count` active entries of smallest |weight|; inactive ones have no rank."""
     return top(weight.abs(), mask, int(mask.sum()) - count)
 
 
 def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
-    """`kept` plus the `count` entries of largest score among everything not kept, the just-dropped included."""
+    """`kept` plus the `count` entries of largest score of all others, the just-dropped included."""
     room = kept.numel() - int(kept.sum())
     return kept | top(score, ~kept, min(count, room))
 
@@ -55,8 +55,9 @@ def rewire(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Drop `count` connections by magnitude and grow as many by score: (mask, weight, buffers).
 
-    A connection that was inactive starts at weight 0 and with optimizer buffers at 0; one that is dropped and
-    grown again in the same update keeps them, so a layer at density 1 comes out bitwise unchanged.
+    A connection that was inactive starts at weight 0 and with optimizer buffers at 0; one that is
+    dropped and grown again in the same update keeps them, so a layer at density 1 comes out
+    bitwise unchanged.
     """
     new = grow(score, drop(weight, mask, count), count)
     survives = mask & new
@@ -70,11 +71,12 @@ def rewire(
 def rigl_update(
     weight: Tensor, grad: Tensor, mask: Tensor, drop_fraction: float, momentum: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """One RigL update of one layer: drop by |weight|, grow by |gradient| (Evci et al. 2020, algorithm 1).
+    """One RigL update of a layer: drop by |weight|, grow by |gradient| (Evci et al., algorithm 1).
 
-    `grad` is the dense gradient of the current batch; k = floor(drop_fraction · active) connections move.
-    Returns the new (mask, weight, momentum); momentum stays None when none is given.
+    `grad` is the dense gradient of the current batch; k = floor(drop_fraction · active) connections
+    move. Returns the new (mask, weight, momentum); momentum stays None when none is given.
     """
     count = math.floor(drop_fraction * int(mask.sum()))
-    new, weight, buffers = rewire(weight, mask, grad.abs(), count, () if momentum is None else (momentum,))
+    buffers = () if momentum is None else (momentum,)
+    new, weight, buffers = rewire(weight, mask, grad.abs(), count, buffers)
     return new, weight, buffers[0] if buffers else None

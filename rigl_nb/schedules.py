@@ -4,7 +4,10 @@ import math
 
 
 def drop_fraction(step: int, alpha: float, t_end: int) -> float:
-    """Share of active weights that an update replaces: α/2·(1 + cos(π·t/T_end)), 0 from T_end on (equation 1)."""
+    """Share of active weights that an update replaces (equation 1).
+
+    α/2 · (1 + cos(π·t/T_end)) at iteration t, and 0 from T_end on.
+    """
     if step >= t_end:
         return 0.0
     return alpha / 2 * (1 + math.cos(math.pi * step / t_end))

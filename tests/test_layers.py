@@ -65,8 +65,8 @@ def test_densities_are_drawn_per_layer():
     axis = figure.axes[0]
     lines = {line.get_label(): line for line in axis.get_lines()}
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
-    assert lines["ERK"].get_xydata().tolist() == [[1.0, 0], [0.3, 1]]
-    assert lines["Random"].get_xydata().tolist() == [[0.1, 1]]
+    assert lines["ERK"].get_xydata().tolist() == [[1.0, 0.125], [0.3, 1.125]]
+    assert lines["Random"].get_xydata().tolist() == [[0.1, 0.875]]  # beside ERK's of the same layer, never under
     assert lines["ERK"].get_marker() != lines["Random"].get_marker()
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first layer on top
 

@@ -34,10 +34,11 @@ def layer_densities(densities: Mapping[str, Mapping[str, float]]) -> Figure:
     layers = list(dict.fromkeys(layer for values in longest_first for layer in values))
     figure = Picture(1.1 + 0.17 * len(layers))
     axis = figure.subplots()
-    for name, values in densities.items():
+    for order, (name, values) in enumerate(densities.items()):
         style = INIT_STYLE.get(name, OTHER_METHOD)
-        places = [layers.index(layer) for layer in values]
-        axis.plot(list(values.values()), places, linestyle="", label=name, markersize=5, alpha=0.9, **style)
+        shift = 0.25 * (order - (len(densities) - 1) / 2)  # equal densities must not hide each other
+        places = [layers.index(layer) + shift for layer in values]
+        axis.plot(list(values.values()), places, linestyle="", label=name, markersize=4, alpha=0.9, **style)
     axis.set_yticks(range(len(layers)), [layer.removesuffix(".weight") for layer in layers], fontsize=7)
     axis.set(xlim=(-0.02, 1.04), ylim=(len(layers) - 0.4, -0.6), xlabel="density of the layer")
     figure.legend(loc="outside upper center", ncols=len(densities))

@@ -1,0 +1,76 @@
+"""The committed notebooks: in step with their sources, with outputs, small, and written as the house asks."""
+
+import ast
+
+import nbformat
+import pytest
+
+from rigl_nb import paths
+from rigl_nb.report import build, pairs
+
+NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def cells(path):
+    return nbformat.read(path, 4).cells
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_every_section_has_its_notebook():
+    assert [build._section(path) for path in NOTEBOOKS] == build.sections()
+    assert {"00", "01", "02", "05_1"} <= set(build.sections())
+
+
+def test_in_step_with_its_source(path):
+    assert not pairs.stale(path), f"run: python -m rigl_nb notebooks --sections {build._section(path)}"
+
+
+def test_under_one_megabyte(path):
+    assert path.stat().st_size < 1_000_000
+
+
+def test_first_a_title_then_literal_parameters(cells):
+    assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+    assert "parameters" in tags(cells[1])
+    assigned = {}
+    for statement in ast.parse(cells[1].source).body:
+        assert isinstance(statement, ast.Assign), "literals only"
+        assigned[statement.targets[0].id] = ast.literal_eval(statement.value)
+    assert assigned["profile"] == "" and assigned["interactive"] is True
+
+
+def test_code_cells_are_short_and_were_run(cells):
+    for cell in cells:
+        if cell.cell_type == "code":
+            lines = [line for line in cell.source.splitlines() if line.strip() and not line.startswith("#")]
+            assert len(lines) <= 15, f"too long for one idea:\n{cell.source}"
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert sum(bool(cell.outputs) for cell in code) >= len(code) / 3, "stored outputs are missing"
+    assert code[-1].outputs, "the last cell is a verdict computed from data"
+
+
+def test_no_traces_of_one_execution(path, cells):
+    text = path.read_text()
+    for trace in ("papermill", "iopub.execute_input", "application/vnd.jupyter.widget", '"widgets"', "/tmp/", "/home/"):
+        assert trace not in text, trace
+    kinds = {output.output_type for cell in cells if cell.cell_type == "code" for output in cell.outputs}
+    assert "error" not in kinds
+
+
+def test_prose_has_no_typed_in_results(cells):
+    """A result in prose goes stale: accuracies with a decimal stand in outputs only (quotes of the report aside)."""
+    import re
+
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            own = "\n".join(line for line in cell.source.splitlines() if not line.startswith(">"))
+            assert not re.search(r"\b\d\d\.\d+ ?%", own), own
