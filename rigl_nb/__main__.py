@@ -124,6 +124,8 @@ def _workers(asked: int | None, runs: int) -> int:
 
 def _selected(options: argparse.Namespace) -> list[RunSpec]:
     filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    for section in options.sections or ():
+        grids.specs(section, options.profile)  # an unknown name is no section without matching runs
     found, misses = [], []
     for section in options.sections or grids.SECTIONS:
         try:

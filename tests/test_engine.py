@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import filelock
 import pytest
-import torch
-from records import PLAIN, made, tiny
+from records import ORIGIN, PLAIN, made, tiny
 
 from rigl_nb import methods
-from rigl_nb.runs import engine
+from rigl_nb.runs import attempt, engine
 from rigl_nb.runs.record import RecordError
 from rigl_nb.runs.store import Store
-from rigl_nb.spec import Execution
 
 SPECS = [tiny(), tiny("SET", seed=1), tiny("Dense")]
 
@@ -36,13 +34,13 @@ def undisturbed(tmp_path_factory) -> dict:
 @pytest.fixture
 def trained(monkeypatch) -> list:
     """Return a list that collects the run ids whose training begins, in order."""
-    begun, plain = [], engine.train
+    begun, plain = [], attempt.train
 
     def train(spec, *args):
         begun.append(spec.run_id)
         return (yield from plain(spec, *args))
 
-    monkeypatch.setattr(engine, "train", train)
+    monkeypatch.setattr(attempt, "train", train)
     return begun
 
 
@@ -102,7 +100,6 @@ def test_what_a_store_holds_is_not_trained_again(store, trained):
     published.save(made(SPECS[1]))
     again = [SPECS[2], *SPECS, SPECS[2]]
     assert run(again, store, published=[published]) == engine.Summary(1, {})
-    assert trained == [SPECS[2].run_id]
     assert store.find(SPECS[1]) is None
     assert run(SPECS, store, published=[published]) == engine.Summary(0, {})
     assert trained == [SPECS[2].run_id]
@@ -173,7 +170,7 @@ def test_a_full_disk_costs_no_training(store, monkeypatch, undisturbed):
 
     spec = SPECS[0]
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "CHECKPOINT_EVERY", -math.inf)
+        patch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
         patch.setattr(os, "replace", full)
         summary = run([spec], store)
     assert summary.trained == 0 and "No space left" in summary.failed[spec.run_id]
@@ -184,84 +181,6 @@ def test_a_full_disk_costs_no_training(store, monkeypatch, undisturbed):
     assert steps == ["done"], "nothing is trained again"
     assert store.find(spec).numbers() == undisturbed[spec.run_id]
     assert not store.path(spec, ".checkpoint").exists()
-
-
-# ---- checkpoints
-
-
-@pytest.fixture
-def stopped(store, monkeypatch):
-    """Return a spec whose run crashed after iteration 7, with the checkpoint of iteration 6."""
-    spec = SPECS[0]
-
-    def stop(event):
-        if event.step == 7:
-            raise RuntimeError("stop")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "CHECKPOINT_EVERY", -math.inf)
-        assert run([spec], store, notify=stop).failed == {spec.run_id: "RuntimeError: stop"}
-    return spec
-
-
-def steps_of(spec, store, execution=PLAIN) -> list[int]:
-    steps = []
-    summary = run([spec], store, execution=execution, notify=lambda event: steps.append(event.step))
-    assert summary == engine.Summary(1, {})
-    return steps[:-1]
-
-
-def test_a_stopped_run_goes_on_from_its_checkpoint(store, stopped, undisturbed):
-    assert steps_of(stopped, store) == [7, 8, 9, 10, 11]
-    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
-    assert not store.path(stopped, ".checkpoint").exists()
-
-
-def test_a_checkpoint_of_another_device_starts_anew(store, stopped, undisturbed):
-    file = store.path(stopped, ".checkpoint")
-    state = torch.load(file)
-    state["execution"]["device"] = "cuda"
-    torch.save(state, file)
-    assert steps_of(stopped, store) == list(range(1, 12))
-    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
-
-
-def test_a_record_names_one_execution(store, stopped):
-    """Half a run in float32 and half in bfloat16 is neither: the record could not say so."""
-    other = Execution(device="cpu", precision="bf16", channels_last=False, threads=1)
-    assert steps_of(stopped, store, other) == list(range(1, 12))
-    assert store.find(stopped).execution["precision"] == "bf16"
-
-
-def test_a_record_names_one_commit(store, stopped, monkeypatch):
-    """Half a run by changed code is not the commit's: it starts anew, or its record says that it is dirty."""
-    before = engine.provenance("cpu")
-    then = before | {"commit": "f" * 40, "dirty": False}
-    monkeypatch.setattr(engine, "provenance", lambda device: then)
-    steps = steps_of(stopped, store)
-    assert steps == list(range(1, 12)) or store.find(stopped).provenance["dirty"]
-
-
-DAMAGE = {
-    "empty": lambda file: file.write_bytes(b""),
-    "cut short": lambda file: file.write_bytes(file.read_bytes()[:5_000]),
-    "overwritten": lambda file: file.write_bytes(b"\0" * 5_000),
-    "of another kind": lambda file: torch.save({"masks": {}}, file),
-    "of another run": lambda file: torch.save(torch.load(file) | {"run_id": "other/seed-0"}, file),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_is_named_with_the_way_out(store, stopped, damage, undisturbed):
-    file = store.path(stopped, ".checkpoint")
-    DAMAGE[damage](file)
-    summary = run([stopped, SPECS[2]], store)
-    assert summary.trained == 1, "the other run is trained"
-    reason = summary.failed[stopped.run_id]
-    assert str(file) in reason and "remove it" in reason
-    file.unlink()
-    assert steps_of(stopped, store) == list(range(1, 12))
-    assert store.find(stopped).numbers() == undisturbed[stopped.run_id]
 
 
 # ---- several at once
@@ -276,16 +195,11 @@ def test_two_workers_give_the_same_numbers(store, undisturbed):
     assert {e.spec.run_id for e in events if e.kind == "progress"} == set(undisturbed)
 
 
-def test_a_crash_in_a_worker_is_kept(store):
-    """The worker's checkpoint is damaged, so it raises."""
-    file = store.path(SPECS[0], ".checkpoint")
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"damaged")
-    summary = run(SPECS[:2], store, workers=2)
-    assert summary.trained == 1
-    assert str(file) in summary.failed[SPECS[0].run_id]
-    assert store.failure(SPECS[0]) == summary.failed[SPECS[0].run_id]
-    assert store.find(SPECS[1]) is not None
+def test_workers_name_the_commit_of_the_code_that_they_run(store, monkeypatch):
+    """They were forked from what was imported at the start, whatever has been committed since."""
+    monkeypatch.setattr(engine, "provenance", lambda device: ORIGIN)
+    run(SPECS[:2], store, workers=2)
+    assert [one.provenance for one in store.records()] == [ORIGIN, ORIGIN]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -66,6 +66,13 @@ def test_no_traces_of_one_execution(path, cells):
     assert "error" not in kinds
 
 
+def test_the_readme_shows_the_notebooks_figure():
+    assert f"]({build.README_PICTURE})" in (paths.ROOT / "README.md").read_text()
+    assert (paths.ROOT / build.README_PICTURE).read_bytes() == build.readme_picture(), (
+        "run: python -m rigl_nb notebooks"
+    )
+
+
 def test_prose_has_no_typed_in_results(cells):
     """A result in prose goes stale: accuracies with a decimal stand in outputs only (quotes of the report aside)."""
     import re

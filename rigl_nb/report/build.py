@@ -23,6 +23,7 @@ LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
 )
+README_PICTURE = "docs/mask_update.png"
 
 
 class ReportError(ValueError):
@@ -52,7 +53,18 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
 
 def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
     """Write the sections' committed notebooks anew, with the outputs that the published records give."""
-    return write_notebooks(_sources(names), jobs, _say)
+    written = write_notebooks(_sources(names), jobs, _say)
+    (paths.ROOT / README_PICTURE).write_bytes(readme_picture())
+    return written
+
+
+def readme_picture() -> bytes:
+    """Return the README's picture: a figure of the committed notebooks, as PNG."""
+    notebook = nbformat.read(paths.ROOT / "notebooks" / "01_mask_update.ipynb", 4)
+    for cell in notebook.cells:
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == "fig-eight-after":
+            return base64.b64decode(cell.outputs[0].data["image/png"])
+    raise ReportError("notebook 01 has no figure named fig-eight-after, the README's picture")
 
 
 def _sources(names: Sequence[str] | None = None) -> list[Path]:
@@ -156,9 +168,7 @@ def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
         "--keep-going",
         *options,
     ]
-    done = subprocess.run(
-        [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    done = subprocess.run([*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise ReportError(f"sphinx could not make the {builder} pages from {source}:\n{done.stdout}")
     return target
@@ -195,9 +205,7 @@ def _sheet(path: Path) -> str:
         lambda m: _sheet(_local(path, m[1])),
         path.read_text(encoding="utf-8"),
     )
-    return re.sub(
-        r"""url\(\s*["']?(?!data:|#)([^)"']+)["']?\s*\)""", lambda m: f"url({_data(path, m[1])})", css
-    )
+    return re.sub(r"""url\(\s*["']?(?!data:|#)([^)"']+)["']?\s*\)""", lambda m: f"url({_data(path, m[1])})", css)
 
 
 def _distinct(html: str) -> str:

@@ -48,18 +48,14 @@ def execute_all(pairs: Sequence[tuple[Path, Path]], parameters: dict, jobs: int 
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(
-                        _Run.start(*waiting.pop(0), parameters, Path(tempfile.mkdtemp(dir=scratch)))
-                    )
+                    running.append(_Run.start(*waiting.pop(0), parameters, Path(tempfile.mkdtemp(dir=scratch))))
                 time.sleep(POLL_SECONDS)
                 for run in [run for run in running if run.process.poll() is not None]:
                     running.remove(run)
                     if error := run.finish():
                         failures[run.notebook] = error
                     if announce:
-                        announce(
-                            f"{run.notebook.stem}: {'failed' if error else 'done'}, {run.seconds():.0f} s"
-                        )
+                        announce(f"{run.notebook.stem}: {'failed' if error else 'done'}, {run.seconds():.0f} s")
         finally:
             for run in running:
                 run.stop()
@@ -143,9 +139,7 @@ class _Run:
             os.replace(part, self.output)
             return None
         where, trace = self._failed_cell(part)
-        return NotebookError(
-            f"{self.notebook.name}{where}\n{trace}\nThe notebook up to there: {part}", [part]
-        )
+        return NotebookError(f"{self.notebook.name}{where}\n{trace}\nThe notebook up to there: {part}", [part])
 
     def _failed_cell(self, part: Path) -> tuple[str, str]:
         """Return the position and first line of the cell that failed, and its traceback."""

@@ -111,6 +111,8 @@ def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
         raise ValueError(f"profile {profile!r} is unknown: allowed are {', '.join(PROFILES)}")
     found = [spec for grid in SECTIONS[section] for spec in grid(PROFILES[profile])]
     for name, value in filters.items():
+        if name not in RunSpec.__dataclass_fields__:
+            raise ValueError(f"filter {name!r} is unknown: allowed are {', '.join(RunSpec.__dataclass_fields__)}")
         there = {getattr(spec, name) for spec in found}
         found = [spec for spec in found if getattr(spec, name) == value]
         if not found:

@@ -23,10 +23,10 @@ class Estimate:
 
 
 def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Estimate | None:
-    """Cost of the runs at the median speed of like records: the same hardware first, then the same model.
+    """Cost of the runs at the median speed of like records: the same hardware first, then the same network.
 
-    None when nothing is asked for, or there is no record at all. Time goes with the FLOPs of the dense model, since masks only simulate
-    sparsity.
+    Time goes with the FLOPs of the dense model, since masks only simulate sparsity. None when nothing is asked
+    for, or there is no record at all.
     """
     specs, records = list(specs), list(records)
     if not specs or not records:
@@ -35,7 +35,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     known = here or records
     seconds = 0.0
     for spec in specs:
-        like = [record for record in known if record.spec.model == spec.model] or known
+        like = [record for record in known if (record.spec.model, record.spec.data) == (spec.model, spec.data)] or known
         seconds += work(spec) * median(record.seconds / work(record.spec) for record in like)
     names = sorted({record.provenance["hardware"] for record in known})
     return Estimate(seconds, " or ".join(names))
@@ -51,7 +51,7 @@ def work(spec: RunSpec) -> float:
 def duration(seconds: float) -> str:
     """A time for people: "40 s", "12 min", "3.5 h", "12 days"."""
     for size, unit in ((86400 * 3, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size:
+        if seconds >= size * (1 - 1 / 120):  # what would round to 60 of the smaller unit
             amount = seconds / (86400 if unit == "days" else size)
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
     return f"{seconds:.0f} s"

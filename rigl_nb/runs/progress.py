@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
+from rigl_nb.runs.attempt import Event, Notify
 from rigl_nb.runs.cost import work
-from rigl_nb.runs.engine import Event, Notify
 from rigl_nb.spec import RunSpec
 
 LINE_EVERY = 20.0  # seconds

@@ -16,6 +16,9 @@ from rigl_nb.spec import RunSpec
 
 FORMAT = 1
 DIGITS = 6  # significant ones kept of the numbers per epoch
+NUMBERS = ("test_accuracy", "test_flops", "train_flops", "dense_flops", "seconds", "images_per_second")
+COLUMNS = ("epoch", "loss", "train_accuracy", "validation_accuracy", "learning_rate", "drop_fraction")
+ORIGIN = ("commit", "dirty", "hardware")  # of the provenance: what publishing and the cost estimate read
 
 
 class RecordError(ValueError):
@@ -65,23 +68,43 @@ class Record:
     def from_json(cls, text: str) -> "Record":
         """Read `to_json`'s text; RecordError says what is wrong with it."""
         try:
-            content = json.loads(text)
-            form, run_id = content.pop("format"), content.pop("run_id")
+            content = json.loads(text, parse_constant=_refuse)
+            if (form := content.pop("format")) != FORMAT:
+                raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}")
+            run_id = content.pop("run_id")
             content["spec"] = RunSpec.from_dict(content["spec"])
             content["history"] = _rows(content["history"])
             content["active"] = tuple(content["active"])
             record = cls(**content)
+            _check(record, run_id)
+        except RecordError:
+            raise
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise RecordError(f"not a record ({type(error).__name__}: {error})") from error
-        if form != FORMAT:
-            raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}")
-        if run_id != record.spec.run_id:
-            raise RecordError(f"run_id {run_id!r} is not that of its specification, {record.spec.run_id!r}")
-        if len(record.history) != record.spec.total_epochs:
-            raise RecordError(f"{len(record.history)} epochs recorded of {record.spec.total_epochs}")
-        if not 0 <= record.test_accuracy <= 100:
-            raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
         return record
+
+
+def _check(record: Record, run_id: object) -> None:
+    if run_id != record.spec.run_id:
+        raise RecordError(f"run_id {run_id!r} is not that of its specification, {record.spec.run_id!r}")
+    if len(record.history) != record.spec.total_epochs:
+        raise RecordError(f"{len(record.history)} epochs recorded of {record.spec.total_epochs}")
+    for part, needed, there in (
+        ("history", COLUMNS, record.history[0]),
+        ("provenance", ORIGIN, record.provenance),
+    ):
+        if lacking := [name for name in needed if name not in there]:
+            raise RecordError(f"its {part} has no {', '.join(lacking)}")
+    for name in NUMBERS:
+        value = getattr(record, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise RecordError(f"{name} {value!r} is no number of at least 0")
+    if record.test_accuracy > 100:
+        raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def from_result(spec: RunSpec, result, execution, provenance: dict) -> Record:
@@ -128,6 +151,7 @@ def _commit() -> tuple[str | None, bool | None]:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "rigl_nb")  # the repository around an untracked copy says nothing
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "rigl_nb"))
     except (OSError, subprocess.CalledProcessError):
         commit = os.environ.get("RIGL_COMMIT")  # a copy without git: its maker says what it is a copy of

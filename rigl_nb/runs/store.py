@@ -58,7 +58,8 @@ class Store:
         """One row for every spec, in order: what it is, whether a record exists (`present`), its numbers or NaN."""
         rows = [_row(spec, self.find(spec)) for spec in specs]
         columns = [*OF_SPEC, "run_id", "config_id", "present", *OF_RECORD, "validation_accuracy", "collapsed"]
-        return pd.DataFrame(rows, columns=columns)
+        numbers = dict.fromkeys((*OF_RECORD, "validation_accuracy"), float)
+        return pd.DataFrame(rows, columns=columns).astype(numbers)
 
 
 def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:
@@ -66,7 +67,8 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
 
     Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
     """
-    found = [record for spec in specs if target.find(spec) is None and (record := source.find(spec))]
+    unique = {spec.run_id: spec for spec in specs}.values()
+    found = [record for spec in unique if target.find(spec) is None and (record := source.find(spec))]
     for record in found:
         if not record.provenance.get("commit"):
             raise RecordError(f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git")

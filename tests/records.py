@@ -1,0 +1,63 @@
+"""Made-up records: what a run would leave, without training it; and the specifications of tiny real runs."""
+
+import math
+
+from rigl_nb.runs.record import Record, from_result
+from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.train import Result
+
+PLAIN = Execution(device="cpu", precision="fp32", channels_last=False, threads=1)
+ORIGIN = {
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "dirty": False,
+    "date": "2030-01-31",
+    "hardware": "Abacus, 2 cores",
+    "python": "3.12.1",
+    "versions": {"torch": "2.11.0", "numpy": "2.0.0"},
+    "system": "Linux",
+}
+
+
+def tiny(method="RigL", **fields) -> RunSpec:
+    """Return a run of the digits of one epoch, 11 iterations, with an update of the masks every third."""
+    defaults = {"data": "digits", "epochs": 1}
+    if method not in ("Dense", "Small-Dense"):
+        defaults["init"] = "ERK"
+    if method != "Dense":
+        defaults["density"] = 0.2
+    if method not in ("Dense", "Small-Dense", "Static"):
+        defaults["delta_t"] = 3
+    return RunSpec(method=method, **(defaults | fields))
+
+
+def result(spec: RunSpec, **changes) -> Result:
+    """Return a result with numbers of many digits in every epoch."""
+    thirds = [epoch / 3 for epoch in range(1, spec.total_epochs + 1)]
+    history = tuple(
+        {
+            "epoch": epoch,
+            "loss": 2 / third,
+            "train_accuracy": 100 - 50 / third,
+            "validation_accuracy": 100 - 60 / third,
+            "learning_rate": 0.1 * 0.2 ** (epoch // 85),
+            "drop_fraction": 0.15 * (1 + math.cos(third / 83)),
+        }
+        for epoch, third in enumerate(thirds, start=1)
+    )
+    layers = {f"blocks.{i}.conv{j}.weight": 14_000 + 37 * i + j for i in range(9) for j in (1, 2)}
+    values = {
+        "history": history,
+        "active": ({"epoch": 0, "counts": layers},),
+        "test_accuracy": 91.7,
+        "test_flops": 1 / 7,
+        "train_flops": 1 / 6,
+        "dense_flops": 3.0e8,
+        "seconds": 100 / 3,
+        "images_per_second": 20_000 / 3,
+    }
+    return Result(**(values | changes))
+
+
+def made(spec: RunSpec, origin=None, **changes) -> Record:
+    """Return the record of `result`; `origin` changes its provenance."""
+    return from_result(spec, result(spec, **changes), PLAIN, ORIGIN | (origin or {}))

@@ -1,0 +1,113 @@
+"""What missing runs would cost, recomputed by hand from made-up records."""
+
+import pytest
+from records import made, tiny
+
+from rigl_nb.runs.cost import Estimate, duration, estimate, work
+from rigl_nb.spec import RunSpec
+
+HERE, THERE = "Abacus, 2 cores", "Slide rule"
+CIFAR = RunSpec(method="RigL", init="ERK", density=0.1)
+
+
+def timed(spec, seconds, hardware=HERE):
+    return made(spec, {"hardware": hardware}, seconds=seconds)
+
+
+def test_work_is_that_of_the_dense_network():
+    """Three passes over 45,000 images for 250 epochs of a network of 3.1546e8 FLOPs (spec section 6)."""
+    assert work(CIFAR) == pytest.approx(3 * 45_000 * 250 * 3.1546e8, rel=1e-4)
+    assert work(RunSpec(method="Dense")) == work(CIFAR)
+    assert work(RunSpec(method="RigL", init="ERK", density=0.1, multiplier=2)) == 2 * work(CIFAR)
+    full = RunSpec(method="RigL", init="ERK", density=0.1, validation=0)
+    assert work(full) == pytest.approx(work(CIFAR) * 50 / 45)
+
+
+def test_a_narrow_network_costs_its_share():
+    assert work(tiny("Small-Dense")) == pytest.approx(0.2 * work(tiny("Dense")))
+
+
+def test_equal_runs_cost_the_same():
+    found = estimate([tiny(seed=1), tiny(seed=2)], [timed(tiny(), 12.0)], HERE)
+    assert found.seconds == pytest.approx(24)
+    assert found.hardware == HERE
+
+
+def test_longer_runs_cost_more():
+    specs = [tiny(epochs=5), tiny(epochs=2, multiplier=3)]
+    assert estimate(specs, [timed(tiny(), 12.0)], HERE).seconds == pytest.approx(12 * 5 + 12 * 6)
+
+
+def test_the_median_is_taken():
+    records = [timed(tiny(seed=i), s) for i, s in enumerate((10.0, 20.0, 900.0))]
+    assert estimate([tiny(seed=9)], records, HERE).seconds == pytest.approx(20)
+
+
+def test_another_model_scales_with_flops():
+    """Digits, WRN-10-1: 1,297 images and 1,527,040 FLOPs an image."""
+    ratio = (45_000 * 250 * 3.1546e8) / (1_297 * 1_527_040)
+    found = estimate([CIFAR], [timed(tiny(), 2.0)], HERE)
+    assert found.seconds == pytest.approx(2 * ratio, rel=1e-4)
+
+
+def test_the_same_model_is_preferred():
+    records = [timed(tiny(), 50.0), timed(CIFAR, 7_000.0)]
+    assert estimate([CIFAR], records, HERE).seconds == pytest.approx(7_000)
+    assert estimate([tiny()], records, HERE).seconds == pytest.approx(50)
+
+
+def test_the_same_hardware_is_preferred_even_to_the_same_model():
+    records = [timed(tiny(), 2.0), timed(CIFAR, 1.0, THERE)]
+    found = estimate([CIFAR], records, HERE)
+    assert found.hardware == HERE
+    assert found.seconds == pytest.approx(estimate([CIFAR], records[:1], HERE).seconds)
+
+
+def test_other_hardware_is_better_than_none_and_is_named():
+    found = estimate([tiny()], [timed(tiny(), 30.0, THERE)], HERE)
+    assert (found.seconds, found.hardware) == (pytest.approx(30), THERE)
+    several = estimate([tiny()], [timed(tiny(), 30.0, THERE), timed(tiny(seed=1), 50.0, "Clock")], HERE)
+    assert several.seconds == pytest.approx(40)
+    assert "Clock" in several.hardware and THERE in several.hardware
+
+
+def test_without_records_there_is_no_estimate():
+    assert estimate([CIFAR], [], HERE) is None
+
+
+def test_nothing_to_train_needs_no_estimate():
+    assert estimate([], [timed(tiny(), 2.0)], HERE) is None
+
+
+def test_generators_are_taken():
+    assert estimate(iter([tiny()]), iter([timed(tiny(), 2.0)]), HERE).seconds == pytest.approx(2)
+
+
+def test_the_estimate_in_words():
+    text = str(Estimate(5_400, HERE))
+    assert "1.5 h" in text and HERE in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (40, "40 s"),
+        (59, "59 s"),
+        (60, "1.0 min"),
+        (90, "1.5 min"),
+        (720, "12 min"),
+        (3_600, "1.0 h"),
+        (12_600, "3.5 h"),
+        (48 * 3_600, "48 h"),
+        (4.5 * 86_400, "4.5 days"),
+        (12 * 86_400, "12 days"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("seconds", [59.4, 59.6, 3_569, 3_571, 3_599.9])
+def test_no_duration_is_sixty_of_a_unit(seconds):
+    assert not duration(seconds).startswith("60 ")

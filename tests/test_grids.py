@@ -1,0 +1,219 @@
+"""The report's grids: which runs, at which size, computed by hand from the profile rules."""
+
+import csv
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from rigl_nb import methods
+from rigl_nb.report import grids
+from rigl_nb.report.grids import PROFILES, PUBLISHED, SECTIONS, published, specs
+
+SECTION = "05_1"
+ALL = {profile: specs(SECTION, profile) for profile in PROFILES}
+HERE = ("Dense", "Small-Dense", "Static", "SET", "RigL")  # the methods of this grid that exist
+
+
+def row(spec) -> tuple:
+    return (spec.method, spec.init, spec.multiplier, spec.density)
+
+
+def table2() -> set[tuple]:
+    """Return the rows of Table 2, read without the code under test."""
+    with open(PUBLISHED / "table2_cifar10.csv") as file:
+        rows = list(csv.DictReader(file))
+    return {(r["method"], r["init"] or None, int(r["multiplier"]), float(r["density"])) for r in rows}
+
+
+# ---- sizes: {profile: (data, model, epochs, steps, T_end, decay_every, delta_t)}
+# smoke: 11 iterations an epoch; 440 / 88,000 of 30,000; T_end // 20 = 330 // 20
+# quick: 352 iterations an epoch; 1,056 / 88,000 of 30,000; 792 // 20
+SIZES = {
+    "smoke": ("digits", "wrn-10-1", 40, 440, 330, 150, 16),
+    "quick": ("cifar10", "wrn-10-1", 3, 1_056, 792, 360, 39),
+    "short": ("cifar10", "wrn-22-2", 25, 8_800, 6_600, 3_000, 100),
+    "paper": ("cifar10", "wrn-22-2", 250, 88_000, 66_000, 30_000, 100),
+}
+
+
+def test_the_profiles_are_the_four():
+    assert tuple(PROFILES) == tuple(SIZES)
+    assert all(profile.name == name and profile.about for name, profile in PROFILES.items())
+
+
+@pytest.mark.parametrize("profile", SIZES)
+def test_every_run_has_its_profiles_size(profile):
+    data, model, epochs, steps, t_end, decay_every, delta_t = SIZES[profile]
+    for spec in ALL[profile]:
+        assert (spec.data, spec.model, spec.epochs) == (data, model, epochs)
+        assert spec.total_steps == steps * spec.multiplier
+        assert spec.t_end == t_end * spec.multiplier
+        assert spec.decay_every == decay_every, "N× does not enter: training stretches it itself"
+        assert spec.delta_t in (None, delta_t)
+        assert (spec.delta_t is None) == (spec.method in ("Dense", "Small-Dense", "Static"))
+        assert spec.warmup == 0
+        assert spec.validation == (200 if data == "digits" else 5_000)
+
+
+def test_the_paper_profile_is_the_papers_recipe():
+    """Nothing but method, distribution, density, multiplier and seed differs from the defaults."""
+    for spec in ALL["paper"]:
+        default = replace(spec, decay_every=None, delta_t=None, alpha=None, validation=None, warmup=None)
+        assert default == spec
+
+
+def test_a_smoke_run_sees_twenty_updates():
+    spec = specs(SECTION, "smoke", method="RigL", multiplier=1)[0]
+    updates = [t for t in range(spec.t_end) if t % spec.delta_t == spec.delta_t - 1]
+    assert len(updates) == 20
+
+
+# ---- rows
+
+
+@pytest.mark.parametrize("profile", ["short", "paper"])
+def test_every_row_of_table_2_occurs_with_three_seeds(profile):
+    wanted = {r for r in table2() if r[0] in HERE}
+    assert len(wanted) == 21
+    for seed in (0, 1, 2):
+        assert wanted <= {row(spec) for spec in ALL[profile] if spec.seed == seed}
+
+
+def test_quick_is_density_01_with_three_seeds_for_table_2():
+    wanted = {r for r in table2() if r[0] in HERE and r[3] in (0.1, 1.0)}
+    assert len(wanted) == 11
+    for seed in (0, 1, 2):
+        assert wanted <= {row(spec) for spec in ALL["quick"] if spec.seed == seed}
+    assert {spec.density for spec in ALL["quick"]} == {0.1, 1.0}
+    others = [spec for spec in ALL["quick"] if row(spec) not in wanted]
+    assert others and {spec.seed for spec in others} == {0}
+
+
+def test_smoke_is_density_01_with_one_seed():
+    assert {spec.density for spec in ALL["smoke"]} == {0.1, 1.0}
+    assert {spec.seed for spec in ALL["smoke"]} == {0}
+    assert {r for r in table2() if r[0] in HERE and r[3] != 0.2} <= {row(spec) for spec in ALL["smoke"]}
+
+
+def test_every_profile_has_every_kind_of_row():
+    for profile in PROFILES:
+        assert {spec.method for spec in ALL[profile]} == set(HERE)
+        assert {spec.init for spec in ALL[profile]} == {None, "Random", "ERK"}
+        assert {spec.multiplier for spec in ALL[profile]} == {1, 2}
+
+
+def test_figure_1_spans_the_densities():
+    for method in ("Static", "SET", "RigL"):
+        for init in ("Random", "ERK"):
+            found = specs(SECTION, "paper", method=method, init=init, multiplier=1)
+            assert {spec.density for spec in found} == {0.05, 0.1, 0.2, 0.5}
+
+
+def test_a_new_method_brings_its_rows(monkeypatch):
+    before = {row(spec) for spec in ALL["paper"]}
+    monkeypatch.setitem(methods.METHODS, "SNFS", replace(methods.RIGL, name="SNFS"))
+    after = {row(spec) for spec in specs(SECTION, "paper")}
+    assert after - before == {r for r in table2() if r[0] == "SNFS"}
+    assert len(after - before) == 6
+
+
+@pytest.mark.parametrize("profile", SIZES)
+def test_each_run_once(profile):
+    ids = [spec.run_id for spec in ALL[profile]]
+    assert len(ids) == len(set(ids))
+
+
+def test_no_record_passes_for_another_profiles():
+    ids = [spec.config_id for profile in PROFILES for spec in {s.config_id: s for s in ALL[profile]}.values()]
+    assert len(ids) == len(set(ids))
+    for profile in PROFILES:
+        for spec in ALL[profile]:
+            assert spec.config_id.startswith("digits_" if profile == "smoke" else "cifar10_")
+
+
+def test_digits_are_no_evidence():
+    assert grids.EVIDENCE == ("paper", "short", "quick")
+
+
+@pytest.mark.parametrize("profile", SIZES)
+def test_headline_rows_come_first(profile):
+    """Whoever stops early has the table's head: the reference, then density 0.1 before the others."""
+    densities = [spec.density for spec in ALL[profile]]
+    assert ALL[profile][0].method == "Dense"
+    assert densities.index(0.1) < min((densities.index(d) for d in set(densities) - {0.1, 1.0}), default=10**6)
+
+
+# ---- filters
+
+
+def test_filters_select_and_keep_the_order():
+    every = ALL["paper"]
+    assert specs(SECTION, "paper", method="RigL") == [s for s in every if s.method == "RigL"]
+    assert specs(SECTION, "paper", seed=1) == [s for s in every if s.seed == 1]
+    assert specs(SECTION, "paper", init=None) == [s for s in every if s.init is None]
+    several = specs(SECTION, "paper", method="SET", init="ERK", density=0.2, multiplier=1, seed=2)
+    assert [row(spec) for spec in several] == [("SET", "ERK", 1, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("section", "profile", "filters", "named"),
+    [
+        ("99", "smoke", {}, "99.*05_1"),
+        (SECTION, "huge", {}, "huge.*smoke.*quick.*short.*paper"),
+        (SECTION, "", {}, "smoke"),
+        (SECTION, "smoke", {"density": 0.2}, r"density 0\.2.*0\.1"),
+        (SECTION, "smoke", {"density": "0.1"}, r"density '0\.1'"),
+        (SECTION, "smoke", {"method": "Rigl"}, "method 'Rigl'.*RigL"),
+        (SECTION, "smoke", {"init": "Uniform"}, "init 'Uniform'.*Random"),
+        (SECTION, "smoke", {"seed": 1}, "seed 1.*0"),
+        (SECTION, "smoke", {"multiplier": 3}, "multiplier 3.*1, 2"),
+        (SECTION, "smoke", {"method": "Dense", "multiplier": 2}, "multiplier 2"),
+        (SECTION, "smoke", {"densty": 0.1}, "densty.*density"),
+    ],
+)
+def test_wrong_names_and_values_are_named(section, profile, filters, named):
+    with pytest.raises(ValueError, match=named):
+        specs(section, profile, **filters)
+
+
+# ---- published values
+
+TABLES = sorted(file.stem for file in PUBLISHED.glob("*.csv"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_published_values_are_read_as_they_are(name):
+    with open(PUBLISHED / f"{name}.csv") as file:
+        rows = list(csv.DictReader(file))
+    frame = published(name)
+    assert list(frame.columns) == list(rows[0])
+    assert len(frame) == len(rows) > 0
+    for column in frame.columns:
+        for value, text in zip(frame[column], [r[column] for r in rows], strict=True):
+            if text == "":
+                assert value is None, f"{column}: {value!r}"
+            elif isinstance(value, str):
+                assert value == text
+            else:
+                assert value == float(text)
+
+
+def test_published_numbers_are_numbers():
+    frame = published("table2_cifar10")
+    for column in ("density", "accuracy_mean", "accuracy_std", "train_flops", "test_flops"):
+        assert pd.api.types.is_float_dtype(frame[column])
+    rigl = frame[(frame.method == "RigL") & (frame.init == "ERK") & (frame.multiplier == 1)]
+    assert rigl[rigl.density == 0.1].accuracy_mean.item() == 92.4
+
+
+def test_unknown_published_values_are_named():
+    with pytest.raises(ValueError, match=r"table9.*table2_cifar10"):
+        published("table9")
+
+
+def test_every_section_is_a_grid():
+    assert SECTION in SECTIONS
+    for section in SECTIONS:
+        for profile in PROFILES:
+            assert specs(section, profile)

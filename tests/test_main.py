@@ -1,0 +1,242 @@
+"""The command line: what it prints, what it returns, and what it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from records import made
+
+from rigl_nb import __main__ as cli
+from rigl_nb import methods, paths
+from rigl_nb.report import grids
+from rigl_nb.runs import attempt, engine
+from rigl_nb.runs.store import Store
+
+pytest_plugins = ["commands"]
+
+COMMANDS = ("reproduce", "run", "status", "report", "notebooks", "publish")
+
+
+def smoke(**filters):
+    return grids.specs("05_1", "smoke", **filters)
+
+
+# ---- help
+
+
+def test_help_lists_the_commands(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(call, command):
+    code, out, err = call(command, "--help")
+    assert (code, err) == (0, "")
+    assert f"python -m rigl_nb {command}" in out
+    for option in ("profile", "workers", "fresh"):
+        assert (f"--{option}" in out) == (
+            command in ("reproduce", "run") or (option, command) == ("profile", "status")
+        ), option
+
+
+def test_the_module_runs(local):
+    """`python -m rigl_nb` itself: the exit code reaches the shell, and no traceback the reader."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rigl_nb", "run", "--density", "0.3"],
+        cwd=paths.ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
+    assert "density 0.3" in done.stderr and "0.1" in done.stderr
+    assert not local.root.exists()
+
+
+# ---- run
+
+
+def test_run_trains_what_the_filters_select(call, local, tiny):
+    filters = ("--method", "RigL", "--init", "ERK", "--density", "0.1", "--multiplier", "1", "--seed", "0")
+    code, out, err = call("run", "--profile", "smoke", "--sections", "05_1", *filters)
+    assert (code, out) == (0, "")
+    (spec,) = smoke(method="RigL", init="ERK", multiplier=1)
+    assert [one.spec for one in local.records()] == [spec]
+    first, last = err.splitlines()
+    assert first.startswith("1 runs, 0 there already, 1 to train") or first.startswith("1 run,")
+    assert "[1/1] done" in last and f"{local.find(spec).test_accuracy:.2f}" in last
+    made_at = local.path(spec).stat().st_mtime_ns
+
+    code, out, err = call("run", "--profile", "smoke", *filters)
+    assert code == 0
+    assert "1 there already, 0 to train" in err
+    assert local.path(spec).stat().st_mtime_ns == made_at
+    assert not (local.root.parent.parent / "results").exists(), "training writes build/ only"
+
+
+def test_published_runs_are_trained_only_by_a_sceptic(call, local, tiny):
+    (spec,) = smoke(method="Dense")
+    Store(paths.results()).save(made(spec, test_accuracy=12.3))
+    assert call("run", "--method", "Dense")[0] == 0
+    assert local.records() == []
+    code, _, err = call("run", "--method", "Dense", "--fresh")
+    assert code == 0 and "1 to train" in err
+    assert local.find(spec) is not None
+    assert Store(paths.results()).find(spec).test_accuracy == 12.3
+
+
+def test_a_crash_is_told_and_counted(call, local, tiny, monkeypatch):
+    def broken(grad, generator):
+        raise RuntimeError("boom")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(methods.METHODS, "SET", replace(methods.SET, growth=broken))
+        code, out, err = call("run", "--method", "SET", "--init", "ERK", "--multiplier", "1", "--workers", "1")
+    (spec,) = smoke(method="SET", init="ERK", multiplier=1)
+    assert (code, out) == (1, "")
+    assert f"failed: {spec.run_id}: RuntimeError: boom" in err and "Traceback" not in err
+    code, out, _ = call("status", "--profile", "smoke")
+    assert code == 0
+    assert f"{spec.run_id}: RuntimeError: boom" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_has_the_shells_exit_code(call, local, tiny, monkeypatch, number, code):
+    plain = attempt.train
+
+    def train(*arguments):
+        steps = plain(*arguments)
+        yield next(steps)
+        signal.raise_signal(number)
+        return (yield from steps)
+
+    monkeypatch.setattr(attempt, "train", train)
+    found, out, err = call("run", "--method", "Dense")
+    assert (found, out) == (code, "")
+    assert "Traceback" not in err
+    assert local.path(smoke(method="Dense")[0], ".checkpoint").exists()
+
+
+# ---- status
+
+
+def counts(text: str) -> dict[str, list[str]]:
+    """Return present, missing, failed and the rest of the line, by profile."""
+    lines = [line.split(maxsplit=5) for line in text.splitlines()[1:] if line.startswith("05_1")]
+    return {words[1]: words[2:] for words in lines}
+
+
+def test_status_of_nothing(call, local):
+    code, out, err = call("status")
+    assert (code, err) == (0, "")
+    for profile in grids.PROFILES:
+        n = len(grids.specs("05_1", profile))
+        assert counts(out)[profile][:3] == ["0", str(n), "0"]
+        assert "unknown" in counts(out)[profile][3]
+    assert not local.root.exists()
+
+
+def test_status_counts_and_estimates(call, local):
+    one, two, *_ = smoke(method="SET")
+    local.save(made(one, seconds=60.0))
+    Store(paths.results()).save(made(two))
+    local.fail(smoke(method="Dense")[0], "RuntimeError: boom", "")
+    code, out, _ = call("status", "--profile", "smoke", "--sections", "05_1")
+    assert code == 0
+    assert list(counts(out)) == ["smoke"]
+    present, missing, failed, cost = counts(out)["smoke"]
+    assert (present, missing, failed) == ("2", str(len(smoke()) - 2), "1")
+    assert "Abacus" in cost, "the estimate names the hardware whose records it comes from"
+    assert "RuntimeError: boom" in out
+
+
+def test_a_complete_profile_costs_nothing(call, local):
+    for spec in smoke():
+        local.save(made(spec))
+    _, out, _ = call("status", "--profile", "smoke")
+    assert counts(out)["smoke"] == [str(len(smoke())), "0", "0"]
+
+
+# ---- publish
+
+
+def quick(n: int):
+    return grids.specs("05_1", "quick")[:n]
+
+
+def test_publish_copies_the_evidence_only(call, local):
+    for spec in [*quick(2), smoke()[0]]:
+        local.save(made(spec))
+    code, out, err = call("publish", "--keep-notebooks")
+    assert (code, err) == (0, "")
+    results = Store(paths.results())
+    assert {one.spec for one in results.records()} == set(quick(2))
+    assert "2 records published" in out and "1 left out" in out and str(results.root) in out
+    code, out, _ = call("publish", "--keep-notebooks")
+    assert code == 0 and "0 records published" in out
+
+
+def test_publish_from_another_persons_folder(call, local, tmp_path):
+    folder = tmp_path / "from a friend"
+    Store(folder).save(made(quick(1)[0]))
+    assert call("publish", folder, "--keep-notebooks")[0] == 0
+    assert Store(paths.results()).find(quick(1)[0]) is not None
+
+
+def test_publish_refuses_changed_code_unless_told(call, local):
+    for spec, dirty in zip(quick(2), (False, True), strict=True):
+        local.save(made(spec, {"dirty": dirty}))
+    code, out, err = call("publish", "--keep-notebooks")
+    assert (code, out) == (1, "")
+    assert "--allow-dirty" in err and quick(2)[1].config_id in err
+    assert Store(paths.results()).records() == []
+    assert call("publish", "--keep-notebooks", "--allow-dirty")[0] == 0
+    assert len(Store(paths.results()).records()) == 2
+
+
+def test_publish_remakes_the_notebooks_when_something_is_new(call, local, monkeypatch):
+    remade = []
+    monkeypatch.setattr(cli, "notebooks", lambda options: remade.append(1) or 0)
+    local.save(made(quick(1)[0]))
+    assert call("publish")[0] == 0
+    assert call("publish")[0] == 0
+    assert remade == [1]
+
+
+# ---- reproduce
+
+
+def test_reproduce_trains_then_builds(call, local, tiny, monkeypatch):
+    """The whole profile, here with a training that only leaves records; then one report of it."""
+    build = pytest.importorskip("rigl_nb.report.build")
+    calls = []
+
+    def trained(specs, store, published=(), **options):
+        for spec in engine.missing(specs, store, *published):
+            store.save(made(spec))
+        calls.append("trained")
+        return engine.Summary(len(specs), {})
+
+    monkeypatch.setattr(engine, "run", trained)
+    monkeypatch.setattr(build, "reproduce", lambda names, profile: calls.append((names, profile)) or "page.html")
+    code, out, _ = call("reproduce", "--sections", "05_1")
+    assert (code, out) == (0, "page.html\n")
+    assert calls == ["trained", (["05_1"], "smoke")]
+    assert {one.spec for one in local.records()} == set(smoke())
+    assert call("report", "--sections", "05_1")[:2] == (0, "page.html\n")
+    assert calls[2:] == [(["05_1"], "")]
+
+
+def test_reproduce_stops_where_training_failed(call, local, tiny, monkeypatch):
+    build = pytest.importorskip("rigl_nb.report.build")
+    monkeypatch.setattr(build, "reproduce", lambda *a, **k: pytest.fail("no report of failed runs"))
+    monkeypatch.setattr(engine, "run", lambda *a, **k: engine.Summary(0, {"some/seed-0": "RuntimeError: boom"}))
+    code, out, err = call("reproduce", "--sections", "05_1")
+    assert (code, out) == (1, "")
+    assert "some/seed-0: RuntimeError: boom" in err

@@ -1,0 +1,83 @@
+"""A wrong call names the value and what is allowed; what is missing or damaged is named too; never a traceback."""
+
+import pytest
+from records import made
+
+from rigl_nb import __main__ as cli
+from rigl_nb.report import grids
+from rigl_nb.runs import engine
+
+pytest_plugins = ["commands"]
+
+WRONG = {
+    "no command": ((), 2, ["run", "status"]),
+    "unknown command": (("train",), 2, ["train", "reproduce"]),
+    "unknown method": (("run", "--method", "Rigl"), 2, ["Rigl", "RigL", "Small-Dense"]),
+    "unknown profile": (("run", "--profile", "huge"), 2, ["huge", "smoke", "paper"]),
+    "unknown profile of status": (("status", "--profile", "huge"), 2, ["huge", "smoke", "paper"]),
+    "unknown section": (("run", "--sections", "99"), 1, ["99", "05_1"]),
+    "unknown section of status": (("status", "--sections", "99"), 1, ["99", "05_1"]),
+    "unknown section of reproduce": (("reproduce", "--sections", "99"), 1, ["99", "05_1"]),
+    "unknown section of report": (("report", "--sections", "99"), 1, ["99", "05_1"]),
+    "unknown section beside a known one": (("run", "--sections", "05_1", "99"), 1, ["99", "05_1"]),
+    "density not in the grid": (("run", "--density", "0.3"), 1, ["0.3", "0.1"]),
+    "density as a word": (("run", "--density", "low"), 2, ["low"]),
+    "distribution": (("run", "--init", "Uniform"), 1, ["Uniform", "Random", "ERK"]),
+    "seed not in the grid": (("run", "--seed", "5"), 1, ["5"]),
+    "multiplier not in the grid": (("run", "--multiplier", "7"), 1, ["7", "1, 2"]),
+    "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),
+    "no workers": (("run", "--workers", "0"), 1, ["workers 0", "at least 1"]),
+    "fewer workers": (("run", "--workers", "-2"), 1, ["workers -2", "at least 1"]),
+    "workers as a word": (("run", "--workers", "two"), 2, ["two"]),
+    "no folder": (("publish", "nowhere/at/all"), 1, ["nowhere/at/all", "exist"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_names_the_value_and_what_is_allowed(call, local, case, monkeypatch):
+    monkeypatch.setattr(engine, "run", lambda *a, **k: pytest.fail("nothing may be trained"))
+    arguments, expected, words = WRONG[case]
+    code, out, err = call(*arguments)
+    assert code == expected, err
+    assert "Traceback" not in out + err
+    assert all(word in err for word in words), err
+    assert not local.root.exists()
+
+
+def test_publishing_before_anything_was_trained(call, local):
+    code, _, err = call("publish")
+    assert code == 1 and str(local.root) in err
+
+
+def test_without_data_three_ways_are_named(call, local, tmp_path, monkeypatch):
+    """A data folder that cannot be made: no download is tried."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RIGL_DATA", str(tmp_path / "file" / "data"))
+    code, out, err = call("run", "--profile", "quick", "--method", "Dense", "--seed", "0")
+    assert (code, out) == (1, "")
+    assert "Traceback" not in err
+    for word in ("cifar10", str(tmp_path / "file" / "data"), "RIGL_DATA", "(1)", "(2)", "(3)"):
+        assert word in err, err
+    assert local.records() == []
+
+
+def test_debug_shows_the_traceback(local):
+    with pytest.raises(ValueError, match="99"):
+        cli.main(["--debug", "run", "--sections", "99"])
+
+
+def test_a_build_folder_that_cannot_be_written(call, tmp_path, monkeypatch, tiny):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "file" / "build"))
+    code, out, err = call("run", "--method", "Dense")
+    assert (code, out) == (1, "")
+    assert str(tmp_path / "file") in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["run", "status", "publish"])
+def test_a_damaged_record_is_named(call, local, command):
+    path = local.save(made(grids.specs("05_1", "quick")[0]))
+    path.write_text(path.read_text()[:100])
+    code, _, err = call(command, *(["--profile", "quick"] if command == "run" else []))
+    assert code == 1
+    assert str(path) in err and "emove it" in err and "Traceback" not in err
