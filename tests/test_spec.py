@@ -84,6 +84,7 @@ REFUSED = [
     ({"validation": 50_000}, "validation 50000"),
     ({"warmup": -1}, "warmup -1"),
     ({"dropout": 1.0}, r"dropout 1\.0"),
+    ({"momentum": 0.0}, r"nesterov True .* momentum 0"),
     ({"label_smoothing": -0.1}, r"label_smoothing -0\.1"),
     ({"weight_decay": -1e-4}, "weight_decay -0.0001"),
     ({"method": "Dense", "init": None}, r"density 0\.1.*Dense"),
