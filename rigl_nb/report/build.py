@@ -23,7 +23,7 @@ LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
 )
-README_PICTURE = "docs/mask_update.png"
+README_PICTURE, PICTURED = "docs/mask_update.png", "01_mask_update"
 
 
 class ReportError(ValueError):
@@ -54,13 +54,14 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
 def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
     """Write the sections' committed notebooks anew, with the outputs that the published records give."""
     written = write_notebooks(_sources(names), jobs, _say)
-    (paths.ROOT / README_PICTURE).write_bytes(readme_picture())
+    if any(path.stem == PICTURED for path in written):
+        (paths.ROOT / README_PICTURE).write_bytes(readme_picture())
     return written
 
 
 def readme_picture() -> bytes:
     """Return the README's picture: a figure of the committed notebooks, as PNG."""
-    notebook = nbformat.read(paths.ROOT / "notebooks" / "01_mask_update.ipynb", 4)
+    notebook = nbformat.read(paths.ROOT / "notebooks" / f"{PICTURED}.ipynb", 4)
     for cell in notebook.cells:
         if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == "fig-eight-after":
             return base64.b64decode(cell.outputs[0].data["image/png"])

@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from rigl_nb.report.claims import Cell
 from rigl_nb.report.layers import layer_densities, mask_update
@@ -199,6 +200,7 @@ def training_curves(histories: Mapping[str, Sequence[Mapping]]) -> Figure:
     loss.set(title="training loss")
     accuracy.set(title="accuracy (%): validation, pale: training")
     rate.set(title="learning rate", xlabel="epoch")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))  # shared by all four
     drop.set(title="drop fraction", xlabel="epoch")
     figure.legend(handles=loss.get_lines(), loc="outside lower center", ncols=4)
     return figure
