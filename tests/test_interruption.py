@@ -140,11 +140,11 @@ from rigl_nb.report import grids
 from rigl_nb.runs import progress
 
 progress.LINE_EVERY = 0  # every event is a line: the test sees which runs are under way
-grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=24)
+grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=32)
 sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2".split()
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
-PROFILE = replace(grids.PROFILES["smoke"], epochs=24)
+PROFILE = replace(grids.PROFILES["smoke"], epochs=32)
 LONG = [PROFILE.spec("cifar10", grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
 
 
@@ -182,9 +182,18 @@ def stop(store, act) -> tuple[int, str]:
 
 
 def steps(store) -> list[int]:
-    """Return the iterations that the runs' checkpoints hold; -1 where there is none."""
-    files = [store.path(spec, ".checkpoint") for spec in LONG]
-    return [torch.load(file)["step"] if file.exists() else -1 for file in files]
+    """Return the iterations that a record or a checkpoint holds of each run; -1 where there is neither."""
+
+    def held(spec) -> int:
+        file = store.path(spec, ".checkpoint")
+        return spec.total_steps if store.find(spec) else torch.load(file)["step"] if file.exists() else -1
+
+    return [held(spec) for spec in LONG]
+
+
+def went_on(before: list[int], now: list[int]) -> bool:
+    """Tell whether every run came further, or is done."""
+    return all(b < n or n == spec.total_steps for spec, b, n in zip(LONG, before, now, strict=True))
 
 
 def test_a_command_stopped_three_times_gives_the_same_numbers(store, tmp_path):
@@ -199,19 +208,21 @@ def test_a_command_stopped_three_times_gives_the_same_numbers(store, tmp_path):
     code, text = stop(store, lambda process: process.kill())
     assert code == -signal.SIGKILL
     second = steps(store)
-    assert all(now > before for now, before in zip(second, first, strict=True)), (first, second, text)
+    assert went_on(first, second), (first, second, text)
 
     code, text = stop(store, lambda process: process.terminate())
     assert code == 128 + signal.SIGTERM, text
     assert "Traceback" not in text, text
     third = steps(store)
-    assert all(now > before for now, before in zip(third, second, strict=True)), (second, third, text)
-    assert store.records() == [] and not any(store.failure(spec) for spec in LONG)
+    assert went_on(second, third), (second, third, text)
+    assert not any(store.failure(spec) for spec in LONG)
+    left = {spec.run_id: step + 1 for spec, step in zip(LONG, third, strict=True) if step < spec.total_steps}
+    assert left, "both runs ended before the last signal: they are too short for this machine"
 
     execution, begun = Execution.best(threads=1), {}
     summary = engine.run(LONG, store, execution=execution, notify=lambda e: begun.setdefault(e.spec.run_id, e.step))
-    assert summary == engine.Summary(2, {})
-    assert [begun[spec.run_id] for spec in LONG] == [step + 1 for step in third]
+    assert summary == engine.Summary(len(left), {})
+    assert begun == left
     peace = Store(tmp_path / "peace")
     engine.run(LONG, peace, execution=execution)
     for spec in LONG:
