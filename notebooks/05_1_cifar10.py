@@ -34,10 +34,9 @@ from rigl_nb.runs.store import Store
 # did, can earn a verdict. The smaller ones show that everything works, and what a sparse run looks like.
 
 # %%
-for name in grids.PROFILES:
-    print(
-        f"{name:6} {grids.PROFILES[name].about}, {len(grids.specs('05_1', name))} runs"
-    )
+for name, one in grids.PROFILES.items():
+    runs = len(grids.specs("05_1", name))
+    print(f"{name:6} {one.about}, {runs} runs")
 
 # %% [markdown]
 # ## The evidence so far
@@ -77,7 +76,7 @@ tables.comparison(
 # profile, one marker for each seed. Look for two things: ERK (middle) lies above Random (left), and the gap between the
 # methods closes as the density grows.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Test accuracy across densities. Open markers: published. Filled markers: ours."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Figure 1 of the report: test accuracy across densities. Open markers: published. Filled markers: ours."}}
 figure_1 = claims.with_reference(printed, grids.published("table4_tuning"))
 plots.accuracy_by_density(evidence["paper"], figure_1)
 

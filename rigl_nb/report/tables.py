@@ -215,8 +215,8 @@ def _missing(verdict: Verdict) -> str:
 
 
 def _text(value: str) -> str:
-    """Escape for HTML, without line breaks inside "91.7 ± 0.18" and "n = 3"."""
-    for unit in (" ± ", "n = "):
+    """Escape for HTML, without line breaks inside "91.7 ± 0.18", "n = 3" and "? inconclusive"."""
+    for unit in (" ± ", "n = ", *(f"{symbol} " for symbol in "✓✗?")):
         value = value.replace(unit, unit.replace(" ", _NO_BREAK))
     return html.escape(value, quote=False)
 
