@@ -5,6 +5,7 @@ import synthetic
 import torch
 from hypothesis import settings
 
+from rigl_nb.runs.store import Store
 from rigl_nb.sources import SOURCES
 
 torch.set_num_threads(1)
@@ -20,3 +21,9 @@ def folder(monkeypatch, tmp_path):
     for name in synthetic.LABELS:
         monkeypatch.setitem(SOURCES, name, synthetic.sized(name))
     return tmp_path / "data"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """Return a store in a folder that does not exist yet."""
+    return Store(tmp_path / "runs")

@@ -61,3 +61,8 @@ def result(spec: RunSpec, **changes) -> Result:
 def made(spec: RunSpec, origin=None, **changes) -> Record:
     """Return the record of `result`; `origin` changes its provenance."""
     return from_result(spec, result(spec, **changes), PLAIN, ORIGIN | (origin or {}))
+
+
+def files(folder) -> list[str]:
+    """Return every file below `folder`, by its path from there."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())

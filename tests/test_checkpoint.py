@@ -17,11 +17,6 @@ def run(specs, store, **options):
     return engine.run(specs, store, **({"execution": PLAIN} | options))
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict:
     """Return the numbers of the run, trained in one go."""

@@ -18,11 +18,6 @@ from rigl_nb.runs.store import Store
 SPECS = [tiny(), tiny("SET", seed=1), tiny("Dense")]
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict:
     """Return the numbers of SPECS, trained one after the other in this process, by run id."""

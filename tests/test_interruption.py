@@ -21,11 +21,6 @@ PATIENCE = 600  # seconds until a hanging process is given up
 SPECS = [tiny(), tiny("SET")]
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict:
     store = Store(tmp_path_factory.mktemp("undisturbed"))

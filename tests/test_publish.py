@@ -3,21 +3,12 @@
 import json
 
 import pytest
-from records import made, tiny
+from records import files, made, tiny
 
 from rigl_nb.runs.record import RecordError
 from rigl_nb.runs.store import Store, publish
 
 SPEC = tiny()
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "runs")
-
-
-def files(folder) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.fixture

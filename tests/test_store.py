@@ -7,21 +7,12 @@ import stat
 
 import pandas as pd
 import pytest
-from records import made, result, tiny
+from records import files, made, result, tiny
 
 from rigl_nb.runs.record import RecordError
-from rigl_nb.runs.store import Store, write
+from rigl_nb.runs.store import write
 
 SPEC = tiny()
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "runs")
-
-
-def files(folder) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 def test_a_saved_record_is_found(store):
