@@ -97,8 +97,10 @@ def publish_records(options: argparse.Namespace) -> int:
     if not Path(source.root).is_dir():
         raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
     done = publish(source, Store(paths.results()), wanted, options.allow_dirty)
-    skipped = len(source.records()) - len([spec for spec in wanted if source.find(spec)])
-    print(f"{len(done)} records published in {paths.results()}; {skipped} left out: no run of {_evidence()}")
+    known = {spec.run_id for spec in wanted}
+    skipped = sum(record.spec.run_id not in known for record in source.records())
+    evidence = " or ".join(grids.EVIDENCE)
+    print(f"{len(done)} records published in {paths.results()}; {skipped} left out: no run of {evidence}")
     return notebooks(options) if done and not options.keep_notebooks else 0
 
 
@@ -135,10 +137,6 @@ def _selected(options: argparse.Namespace) -> list[RunSpec]:
     if not found:
         raise misses[0]
     return found
-
-
-def _evidence() -> str:
-    return " or ".join(grids.EVIDENCE)
 
 
 def _parser() -> argparse.ArgumentParser:

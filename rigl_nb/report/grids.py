@@ -134,6 +134,6 @@ def published(name: str) -> pd.DataFrame:
 
 
 def _priority(row: Row) -> tuple:
-    """Headline rows first: one training length, density 0.1 then 0.2; what only extends them comes last."""
+    """Dense first, then density 0.1, 0.2 and the others; within a density the report's training length first."""
     density = {1.0: -1, 0.1: 0, 0.2: 1}.get(row.density, 2)
     return (density, row.multiplier, row.method == "Small-Dense")
