@@ -1,26 +1,32 @@
 """The command line: train what is missing, show what there is, publish records, build the report."""
 
 import argparse
+import math
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+
+import torch
 
 from rigl_nb import paths
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
 from rigl_nb.runs import engine
-from rigl_nb.runs.cost import estimate
+from rigl_nb.runs.cost import estimate, plan
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, publish
 from rigl_nb.spec import Execution, RunSpec
 
+STARTED = time.monotonic()
+LEFT = 75  # exit code: the time budget is spent and runs are left (EX_TEMPFAIL, try again)
 FILTERS = {"method": str, "init": str, "density": float, "multiplier": int, "seed": int}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when all went well, 1 when something failed, 2 on a wrong call, 130 when interrupted."""
+    """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
     options = _parser().parse_args(arguments)
     for root in (paths.results, paths.build, paths.data):
         root()  # made absolute once, for kernels and workers
@@ -49,8 +55,8 @@ def reproduce(options: argparse.Namespace) -> int:
     sections = build.sections(options.sections)
     with_runs = [section for section in sections if section in grids.SECTIONS]
     todo = [spec for section in with_runs for spec in grids.specs(section, options.profile)]
-    if failed := _train(todo, options):
-        return failed
+    if (code := _train(todo, options)) or options.dry_run:
+        return code
     print(build.reproduce(sections, profile=options.profile))
     return 0
 
@@ -108,20 +114,44 @@ def _train(specs: list[RunSpec], options: argparse.Namespace) -> int:
     local = Store(paths.runs())
     published = () if options.fresh else (Store(paths.results()),)
     todo = engine.missing(specs, local, *published)
-    workers = _workers(options.workers, len(todo))
-    print(f"{len(specs)} runs, {len(specs) - len(todo)} there already, {len(todo)} to train", file=sys.stderr)
+    workers = _workers(options, len(todo))
+    execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
+    records = Store(paths.results()).records() + local.records()
+    there = f"{len(specs)} runs, {len(specs) - len(todo)} there already, {len(todo)} to train"
+    planned = plan(todo, records, hardware(execution.device), workers)
+    print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
+    if options.dry_run:
+        return 0
     with display(todo) as notify:
-        summary = engine.run(todo, local, (), workers=workers, notify=notify)
+        summary = engine.run(
+            todo, local, (), execution, workers=workers, deadline=STARTED + options.time_budget, notify=notify
+        )
     for run_id, reason in summary.failed.items():
         print(f"failed: {run_id}: {reason}", file=sys.stderr)
-    return 1 if summary.failed else 0
+    if summary.left:
+        print(f"{summary.left} runs left: the same command goes on from here", file=sys.stderr)
+    return 1 if summary.failed else LEFT if summary.left else 0
 
 
-def _workers(asked: int | None, runs: int) -> int:
-    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one."""
-    if asked is not None and asked < 1:
-        raise ValueError(f"workers {asked} is not allowed: it must be at least 1")
-    return asked or (1 if Execution.best().device == "cuda" else min(os.cpu_count() or 1, max(runs, 1)))
+def _workers(options: argparse.Namespace, runs: int) -> int:
+    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one, whose runs take turns."""
+    for name in ("workers", "jobs_per_gpu"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)} is not allowed: it must be at least 1")
+    one = torch.cuda.is_available() or options.jobs_per_gpu > 1
+    return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
+
+
+def seconds(text: str) -> float:
+    """A time for people, "90s", "9m", "1.5h", in seconds."""
+    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "s")
+    try:
+        amount = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    except (KeyError, ValueError):
+        amount = 0.0
+    if not 0 < amount < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: write 90s, 9m or 1.5h")
+    return amount
 
 
 def _selected(options: argparse.Namespace) -> list[RunSpec]:
@@ -160,7 +190,16 @@ def _parser() -> argparse.ArgumentParser:
 
     for trains in (command(reproduce, profile="smoke"), command(run, profile="smoke")):
         trains.add_argument("--workers", type=int, help="training processes (default: one for each CPU core)")
+        trains.add_argument("--jobs-per-gpu", type=int, default=1, help="runs that take turns on a GPU (default: 1)")
         trains.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
+        trains.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")
+        trains.add_argument(
+            "--time-budget",
+            type=seconds,
+            default=math.inf,
+            metavar="9m",
+            help=f"leave before this time is over, with exit code {LEFT} when runs are left",
+        )
     for name, kind in FILTERS.items():
         choices = tuple(METHODS) if name == "method" else None
         commands.choices["run"].add_argument(f"--{name}", type=kind, choices=choices)

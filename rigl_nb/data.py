@@ -4,6 +4,7 @@ Rows stand in a canonical order (by a hash of pixels and label), so that a split
 whichever source the images came from. There are no loader workers: a batch is one indexing operation.
 """
 
+import functools
 import hashlib
 import os
 import zipfile
@@ -52,6 +53,12 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
     """Read a data set: from the cache, from `$RIGL_DATA`, or by download; DataError when none of them has it."""
     if name not in SOURCES:
         raise ValueError(f"data {name!r} is unknown: allowed are {', '.join(SOURCES)}")
+    return _load(name, str(device), paths.data(), paths.build())
+
+
+@functools.lru_cache(maxsize=2)
+def _load(name: str, device: str, *roots: Path) -> Dataset:
+    """Kept for the runs that follow, or share the device: nothing changes the images of a data set."""
     train, test = _cached(name) if SOURCES[name].checksum else _fresh(name)
     return Dataset(SOURCES[name], train.to(device), test.to(device))
 
@@ -79,9 +86,14 @@ def batch(images: Images, rows: Tensor, source: Source, generator: torch.Generat
             flip = torch.rand((n, 1), device=device, generator=generator) < 0.5
             x = torch.where(flip, x.flip(1), x)
         pixels = images.pixels[rows[:, None, None], y[:, :, None], x[:, None, :]]
-    mean = torch.tensor(source.mean, device=device) * 255
-    std = torch.tensor(source.std, device=device) * 255
+    mean, std = _normalisation(source, device)
     return ((pixels - mean) / std).permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _normalisation(source: Source, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation per channel, made once: a copy to the device would hold up every batch."""
+    return torch.tensor(source.mean, device=device) * 255, torch.tensor(source.std, device=device) * 255
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:

@@ -22,32 +22,37 @@ def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> T
     return torch.from_numpy(flat).reshape(tuple(shape))
 
 
-def top(score: Tensor, eligible: Tensor, count: int) -> Tensor:
-    """Mask of the `count` eligible entries of largest score; NaN ranks last.
+def top(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
+    """Mask of the `count` eligible entries of largest score, of all when there are fewer; NaN ranks last.
 
     A selection by threshold: everything above the count-th largest score, then, in flat order, as many of the
     entries equal to it as are missing. This is the stable sort's answer at a fraction of its cost.
     """
-    if count <= 0:
-        return torch.zeros_like(eligible)
     ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
-    threshold = ranked.kthvalue(ranked.numel() - count + 1).values
+    threshold = _kth_largest(ranked, count)
     above = ranked > threshold
     equal = (ranked == threshold) & eligible.flatten()
     chosen = above | (equal & (equal.cumsum(0) <= count - above.sum()))
     return chosen.view_as(eligible)
 
 
+def _kth_largest(values: Tensor, k: int | Tensor) -> Tensor:
+    """The k-th largest value, k taken into 1..n; a GPU sorts, which `kthvalue` does on one of its many processors."""
+    if values.device.type == "cpu":
+        return values.kthvalue(values.numel() + 1 - min(max(int(k), 1), values.numel())).values
+    index = (torch.zeros(1, dtype=torch.int64, device=values.device) + k - 1).clamp(0, values.numel() - 1)
+    return values.sort(descending=True).values.gather(0, index)  # the host never waits to learn k
+
+
 def drop(weight: Tensor, mask: Tensor, count: int) -> Tensor:
     """The mask without its `count` active entries of smallest |weight|; inactive ones have no rank."""
-    return top(weight.abs(), mask, int(mask.sum()) - count)
+    return top(weight.abs(), mask, mask.sum() - count)
 
 
 def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
     """`kept` plus the `count` entries of largest score of all others, the just-dropped included."""
-    room = kept.numel() - int(kept.sum())
-    return kept | top(score, ~kept, min(count, room))
+    return kept | top(score, ~kept, count)
 
 
 def rewire(

@@ -38,15 +38,16 @@ class Sparsifier:
             _check_updates(method, alpha, delta_t, t_end)
         self.weights: dict[str, nn.Parameter] = {}
         self.masks: dict[str, Tensor] = {}
+        self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
         if self.method.masked:
             if init not in DISTRIBUTIONS:
                 raise ValueError(f"init {init!r} is unknown: allowed are {', '.join(DISTRIBUTIONS)}")
             self.weights = models.maskable(model, first_layer=init != "Random")
             shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
-            active = counts(shapes, DISTRIBUTIONS[init](shapes, density))
+            self.active = counts(shapes, DISTRIBUTIONS[init](shapes, density))
             draw = rng.numpy_generator(seed, "masks")
             for name, weight in self.weights.items():
-                self.masks[name] = masks.random_mask(shapes[name], active[name], draw).to(weight.device)
+                self.masks[name] = masks.random_mask(shapes[name], self.active[name], draw).to(weight.device)
         device = next(model.parameters()).device
         self.generator = rng.torch_generator(seed, "growth", device=device)
         self.apply()
@@ -64,14 +65,22 @@ class Sparsifier:
         """
         due = self.update_due
         if due:
-            self._update()
+            self.update()
         else:
-            for name, weight in self.weights.items():
-                if weight.grad is not None:
-                    weight.grad.masked_fill_(~self.masks[name], 0)  # where inf · 0 would be NaN
-            self.optimizer.step()
+            self.descend()
         self.iteration += 1
         return due
+
+    def descend(self) -> None:
+        """Take the optimizer's step on masked gradients."""
+        self.mask_gradients()
+        self.optimizer.step()
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
+        for name, weight in self.weights.items():
+            if weight.grad is not None:
+                weight.grad.masked_fill_(~self.masks[name], 0)
 
     @property
     def update_due(self) -> bool:
@@ -88,14 +97,15 @@ class Sparsifier:
         return drop_fraction(self.iteration, self.alpha, self.t_end) if self.method.growth else 0.0
 
     @torch.no_grad()
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Replace connections: drop by magnitude, grow by the method's score. Counts per layer stay as they are."""
         for name, weight in self.weights.items():
             if weight.grad is None:
                 raise ValueError(f"layer {name!r} has no gradient: call backward() before step()")
         for name, weight in self.weights.items():
             mask = self.masks[name]
             score = self.method.growth(weight.grad, self.generator)
-            count = math.floor(self.drop_fraction * int(mask.sum()))
+            count = math.floor(self.drop_fraction * self.active[name])
             buffers = [v for v in self.optimizer.state[weight].values() if _like(v, weight)]
             new, values, carried = masks.rewire(weight, mask, score, count, buffers)
             mask.copy_(new)
@@ -106,11 +116,11 @@ class Sparsifier:
 
     def counts(self) -> dict[str, int]:
         """Active weights per masked layer."""
-        return {name: int(mask.sum()) for name, mask in self.masks.items()}
+        return dict(self.active)
 
     def densities(self) -> dict[str, float]:
         """Active share per masked layer; layers that are not named are dense."""
-        return {name: int(mask.sum()) / mask.numel() for name, mask in self.masks.items()}
+        return {name: self.active[name] / mask.numel() for name, mask in self.masks.items()}
 
     def state_dict(self) -> dict:
         """Masks (boolean, by parameter name), the iteration and the state of random growth."""
@@ -126,6 +136,7 @@ class Sparsifier:
             raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
         for name, mask in state["masks"].items():
             self.masks[name].copy_(mask)
+            self.active[name] = int(mask.sum())
         self.iteration = state["iteration"]
         self.generator.set_state(state["generator"])
 

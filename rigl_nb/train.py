@@ -1,18 +1,19 @@
 """The loop of one run: a generator that yields after every iteration and returns the result.
 
-It knows no files: whoever drives it shows progress, takes snapshots and keeps the result.
+It knows no files: whoever drives it shows progress, takes snapshots and keeps the result. On a GPU nothing in an
+epoch waits for the device, so several runs can take turns here and overlap there.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from rigl_nb import data, flops, methods, models, rng
+from rigl_nb import data, flops, methods, rng
+from rigl_nb.graph import lane
+from rigl_nb.iteration import Parts, autocast, iteration, network, prepare
 from rigl_nb.schedules import learning_rate
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import Execution, RunSpec
@@ -50,34 +51,6 @@ class Result:
     images_per_second: float
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Everything of a run that has a state."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    sparsifier: Sparsifier
-    generators: dict[str, torch.Generator]  # augment, dropout
-    totals: Tensor  # of the running epoch: loss, correct, images
-
-    def snapshot(self, **extra: object) -> dict:
-        return extra | {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sparsifier": self.sparsifier.state_dict(),
-            "generators": {name: g.get_state() for name, g in self.generators.items()},
-            "totals": self.totals.clone(),
-        }
-
-    def restore(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sparsifier.load_state_dict(state["sparsifier"])
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
-        self.totals.copy_(state["totals"])
-
-
 def train(
     spec: RunSpec, execution: Execution | None = None, state: dict | None = None
 ) -> Generator[Progress, None, Result]:
@@ -86,19 +59,25 @@ def train(
     Raises ValueError when the snapshot is another run's.
     """
     execution = execution or Execution.best()
+    steps, enter = _train(spec, execution, state), lane(execution.device)
+    while True:
+        with enter():  # left before the consumer's turn
+            try:
+                progress = next(steps)
+            except StopIteration as done:
+                return done.value
+        yield progress
+
+
+def _train(spec: RunSpec, execution: Execution, state: dict | None) -> Generator[Progress, None, Result]:
     if execution.threads:
         torch.set_num_threads(execution.threads)
     dataset = data.load(spec.data, execution.device)
     images, validation = data.split(dataset.train, spec.validation)
     parts = prepare(spec, execution)
     cost = _Cost.of(spec, parts.model)
-    step, history, active, seconds, spent = (
-        0,
-        [],
-        [{"epoch": 0, "counts": parts.sparsifier.counts()}],
-        0.0,
-        0.0,
-    )
+    step, seconds, spent = 0, 0.0, 0.0
+    history, active = [], [{"epoch": 0, "counts": parts.sparsifier.counts()}]
     if state is not None:
         if state["run_id"] != spec.run_id:
             raise ValueError(f"the snapshot is of run {state['run_id']}, not of {spec.run_id}")
@@ -107,10 +86,13 @@ def train(
         seconds, spent = state["seconds"], state["spent"]
 
     def snapshot() -> dict:
+        if parts.rate.is_cuda:
+            torch.cuda.synchronize()  # the iteration may still be under way
         numbers = dict(run_id=spec.run_id, step=step, history=tuple(history), active=tuple(active))
         return parts.snapshot(**numbers, seconds=seconds, spent=spent)
 
     clock = time.perf_counter()
+    iterate = iteration(spec, execution, parts, dataset.source, images)
     fraction = cost.fraction(parts.sparsifier)
     while step < spec.total_steps:
         epoch, first = divmod(step, spec.steps_per_epoch)
@@ -120,7 +102,8 @@ def train(
             rate = learning_rate(
                 step, spec.learning_rate, spec.decay_every * spec.multiplier, spec.decay_factor, spec.warmup
             )
-            updated = _iterate(spec, execution, parts, dataset.source, images, rows, rate)
+            parts.rate.fill_(rate)
+            updated = iterate(rows)
             spent += flops.step_fraction(fraction, updated and methods.get(spec.method).dense_gradients)
             if updated:
                 fraction = cost.fraction(parts.sparsifier)
@@ -147,58 +130,7 @@ def train(
     )
 
 
-def prepare(spec: RunSpec, execution: Execution) -> _Parts:
-    """Model, optimizer, masks and generators of a run at its start; weights, masks and order come from the seed."""
-    model = _network(spec, rng.numpy_generator(spec.seed, "weights")).to(execution.device)
-    if execution.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": others}],
-        lr=spec.learning_rate,
-        momentum=spec.momentum,
-        nesterov=spec.nesterov,
-    )
-    updates = dict(alpha=spec.alpha, delta_t=spec.delta_t) if spec.alpha is not None else {}
-    sparsifier = Sparsifier(
-        model, optimizer, spec.method, spec.init, spec.density, t_end=spec.t_end, seed=spec.seed, **updates
-    )
-    generators = {
-        name: rng.torch_generator(spec.seed, name, device=execution.device) for name in ("augment", "dropout")
-    }
-    for module in model.modules():
-        if isinstance(module, models.Dropout):
-            module.generator = generators["dropout"]
-    return _Parts(model, optimizer, sparsifier, generators, torch.zeros(3, device=execution.device))
-
-
-def _network(spec: RunSpec, weights=None, full: bool = False) -> nn.Module:
-    source = data.SOURCES[spec.data]
-    narrow = methods.get(spec.method).narrow and not full
-    width = math.sqrt(spec.density) if narrow else 1.0
-    return models.build(spec.model, source.classes, width, source.shape[0], spec.dropout, weights)
-
-
-def _iterate(spec, execution, parts: _Parts, source, images, rows: Tensor, rate: float) -> bool:
-    """One iteration; True when it updated the masks."""
-    for group in parts.optimizer.param_groups:
-        group["lr"] = rate
-    x, y = data.batch(images, rows, source, parts.generators["augment"]), images.labels[rows]
-    parts.model.train()
-    with _autocast(execution):
-        logits = parts.model(x)
-    loss = F.cross_entropy(logits.float(), y, label_smoothing=spec.label_smoothing)
-    parts.optimizer.zero_grad()
-    loss.backward()
-    updated = parts.sparsifier.step()
-    with torch.no_grad():
-        correct = (logits.argmax(1) == y).sum()
-        parts.totals.add_(torch.stack([loss * len(y), correct, torch.full_like(correct, len(y))]))
-    return updated
-
-
-def _epoch_row(epoch: int, rate: float, parts: _Parts, validation_accuracy: float | None) -> dict:
+def _epoch_row(epoch: int, rate: float, parts: Parts, validation_accuracy: float | None) -> dict:
     loss, correct, images = parts.totals.tolist()
     parts.totals.zero_()
     return {
@@ -219,15 +151,10 @@ def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execu
     model.eval()
     correct = torch.zeros((), device=execution.device, dtype=torch.int64)
     for rows in torch.arange(len(images), device=execution.device).split(EVALUATION_BATCH):
-        with _autocast(execution):
+        with autocast(execution):
             logits = model(data.batch(images, rows, dataset.source))
         correct += (logits.argmax(1) == images.labels[rows]).sum()
     return 100 * correct.item() / len(images)
-
-
-def _autocast(execution: Execution) -> torch.autocast:
-    device = torch.device(execution.device).type
-    return torch.autocast(device, torch.bfloat16, enabled=execution.precision == "bf16")
 
 
 @dataclass(frozen=True)
@@ -240,7 +167,7 @@ class _Cost:
     @classmethod
     def of(cls, spec: RunSpec, model: nn.Module) -> "_Cost":
         shape = data.SOURCES[spec.data].shape
-        return cls(flops.layer_flops(model, shape), flops.inference_flops(_network(spec, full=True), shape))
+        return cls(flops.layer_flops(model, shape), flops.inference_flops(network(spec, full=True), shape))
 
     def fraction(self, sparsifier: Sparsifier) -> float:
         return flops.weighted(self.layers, sparsifier.densities()) / self.dense

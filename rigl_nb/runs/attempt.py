@@ -1,15 +1,12 @@
-"""One run, trained under its lock from its checkpoint, with what interrupts it and what it has to say."""
+"""One run, trained under its lock from its checkpoint, with what it has to say."""
 
 import io
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 import torch
@@ -24,7 +21,7 @@ CHECKPOINT_EVERY = 30.0  # seconds; a kill costs at most the work since the last
 
 @dataclass(frozen=True)
 class Event:
-    """What a run has to say. `kind`: progress, done, failed, or busy (another process trains it)."""
+    """What a run has to say. `kind`: progress; or its end: done, failed, busy (another process trains it), left."""
 
     spec: RunSpec
     kind: str
@@ -35,17 +32,18 @@ class Event:
 Notify = Callable[[Event], None]
 
 
-class Busy(Exception):
-    """Another process holds the run's lock."""
+def attempt(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> Generator[Progress, None, Event]:
+    """Train one run, yielding after every iteration; the event that it returns says how the run ended.
 
-
-def attempt(
-    spec: RunSpec, store: Store, execution: Execution, origin: dict, notify: Notify, patient: bool = False
-) -> Event:
-    """Train one run; a crash becomes an event, and is kept beside the records."""
+    Closing the generator leaves a checkpoint. A crash becomes an event, and is kept beside the records.
+    """
+    lock = store.path(spec, ".lock")
     try:
-        train_one(spec, store, execution, origin, notify, patient)
-    except Busy:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=0):
+            if store.find(spec) is None:
+                yield from _train(spec, store, execution, origin)
+    except filelock.Timeout:
         return Event(spec, "busy", text="another process trains it")
     except Exception as error:
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -61,54 +59,44 @@ def failed(spec: RunSpec, store: Store, reason: str, trace: str = "") -> Event:
     return Event(spec, "failed", text=reason)
 
 
-def train_one(
-    spec: RunSpec,
-    store: Store,
-    execution: Execution,
-    origin: dict,
-    notify: Notify = lambda event: None,
-    patient: bool = True,
-) -> None:
-    """Train one run under its lock, from its checkpoint where there is one, and save its record.
-
-    Raises Busy when another process trains it and `patient` is false.
-    """
-    lock = store.path(spec, ".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        guard = filelock.FileLock(lock).acquire(timeout=-1 if patient else 0)
-    except filelock.Timeout as error:
-        raise Busy(spec.run_id) from error
-    with guard:
-        if store.find(spec) is None:
-            _train_locked(spec, store, execution, origin, notify)
+def underway(progress: Progress) -> Event:
+    """Where a run stands, in words."""
+    accuracy = progress.history[-1]["validation_accuracy"] if progress.history else None
+    known = "" if accuracy is None else f", validation {accuracy:.1f} %"
+    spec = progress.spec
+    epoch = min(progress.step // spec.steps_per_epoch + 1, spec.total_epochs)
+    text = f"epoch {epoch}/{spec.total_epochs}, {progress.images_per_second:,.0f} images/s{known}"
+    return Event(spec, "progress", progress.step, text)
 
 
-def _train_locked(spec: RunSpec, store: Store, execution: Execution, origin: dict, notify: Notify) -> None:
+def _train(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> Generator[Progress, None, None]:
     checkpoint = store.path(spec, ".checkpoint")
     state = _resumable(checkpoint, spec, execution)
     if state and (state["origin"]["dirty"] or state["origin"]["commit"] != origin["commit"]):
         origin = origin | {"dirty": True}  # trained by more than this commit's code
     steps = train(spec, execution, state)
+
+    def save(progress: Progress) -> None:
+        buffer = io.BytesIO()
+        torch.save(progress.snapshot() | {"execution": asdict(execution), "origin": origin}, buffer)
+        write(checkpoint, buffer.getvalue())
+
     saved = time.monotonic()
-    with _interruptible() as received:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as done:
-                store.save(from_result(spec, done.value, execution, origin))
-                checkpoint.unlink(missing_ok=True)
-                break
-            notify(Event(spec, "progress", progress.step, _describe(progress)))
-            if received or time.monotonic() - saved > CHECKPOINT_EVERY:
-                buffer = io.BytesIO()
-                torch.save(progress.snapshot() | {"execution": asdict(execution), "origin": origin}, buffer)
-                write(checkpoint, buffer.getvalue())
-                saved = time.monotonic()
-            if received:
-                break
-    if received:
-        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as done:
+            store.save(from_result(spec, done.value, execution, origin))
+            checkpoint.unlink(missing_ok=True)
+            return
+        if time.monotonic() - saved > CHECKPOINT_EVERY:
+            save(progress)
+            saved = time.monotonic()
+        try:
+            yield progress
+        except GeneratorExit:
+            save(progress)
+            raise
 
 
 def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | None:
@@ -119,36 +107,8 @@ def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | 
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["run_id"] != spec.run_id or "origin" not in state:
             raise ValueError(f"it is no checkpoint of {spec.run_id}")
-        made, mine = state["execution"] | {"threads": None}, asdict(execution) | {"threads": None}
+        either = {"threads": None, "sharing": 1}  # these may differ
+        made, mine = state["execution"] | either, asdict(execution) | either
     except Exception as error:  # torch names no single class for a damaged file
         raise ValueError(f"{checkpoint} is damaged ({error}): remove it to train the run from its start") from error
     return state if made == mine else None
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM for the end of the running iteration, when a snapshot is whole; SIGINT twice stops."""
-    received: list[int] = []
-
-    def remember(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and signal.SIGINT in received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received  # only the main thread may ask for signals; here a kill costs the time since a checkpoint
-        return
-    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, remember) for number in heeded}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _describe(progress: Progress) -> str:
-    accuracy = progress.history[-1]["validation_accuracy"] if progress.history else None
-    known = "" if accuracy is None else f", validation {accuracy:.1f} %"
-    epoch = min(progress.step // progress.spec.steps_per_epoch + 1, progress.spec.total_epochs)
-    return f"epoch {epoch}/{progress.spec.total_epochs}, {progress.images_per_second:,.0f} images/s{known}"

@@ -41,6 +41,25 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     return Estimate(seconds, " or ".join(names))
 
 
+def plan(todo: list[RunSpec], records: Iterable[Record], hardware: str, workers: int) -> list[str]:
+    """What is to train, in the order of training, as lines: a line for each row of a table, with runs and cost."""
+    records, rows = list(records), {}
+    for spec in todo:
+        rows.setdefault(spec.config_id, []).append(spec)
+    lines = []
+    for specs in rows.values():
+        one = specs[0]
+        name = f"{one.label}, density {one.density:g}, {one.data}, {one.model}, {one.total_epochs} epochs"
+        cost = estimate(specs, records, hardware)
+        lines.append(f"  {name:66} {len(specs):3} × {duration(cost.seconds / len(specs)) if cost else '?'}")
+    if todo:
+        cost = estimate(todo, records, hardware)
+        lines.append(f"cost: {cost or 'unknown, no run was timed yet'}")
+        if cost and workers > 1:
+            lines[-1] += f"; {workers} at a time take {duration(cost.seconds / workers)}"
+    return lines
+
+
 def work(spec: RunSpec) -> float:
     """FLOPs of the run as it is computed: forward and backward of the unmasked network over all images."""
     share = spec.density if methods.get(spec.method).narrow else 1.0

@@ -1,0 +1,55 @@
+"""What a GPU needs to run at its own speed: a stream for each training, and pieces of an iteration as CUDA graphs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+WARM_UP = 3  # calls before the capture, in which libraries set themselves up and buffers come to be
+
+
+def lane(device: str) -> Callable[[], AbstractContextManager]:
+    """A context to be entered again and again: on a GPU a stream of its own, with deterministic convolutions.
+
+    Trainings on lanes of their own overlap on the device; on the CPU there is nothing to enter.
+    """
+    if not device.startswith("cuda"):
+        return nullcontext
+    stream = torch.cuda.Stream(device)
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        with torch.cuda.stream(stream), torch.backends.cudnn.flags(enabled=True, deterministic=True):
+            yield
+
+    return enter
+
+
+class Replay:
+    """A function of tensors that stay in place, recorded at its fourth call as a CUDA graph and replayed from then on.
+
+    It takes no arguments, returns nothing and never asks the device for a value. Its kernels then start without the
+    host, whose part of a small network's iteration is longer than the device's. Disabled, it is the function.
+    """
+
+    def __init__(self, function: Callable[[], None], generators: Iterable[torch.Generator], enabled: bool):
+        self.function, self.generators, self.enabled = function, tuple(generators), enabled
+        self.calls = 0
+        self.recorded: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        """Run the function, or replay it."""
+        if self.enabled and self.recorded is None and self.calls == WARM_UP:
+            self.recorded = record(self.function, self.generators)  # which does not run it
+        self.calls += 1
+        (self.recorded or self.function)()
+
+
+def record(function: Callable[[], None], generators: tuple[torch.Generator, ...]) -> Callable[[], None]:
+    """Capture the function on the current stream, which must not be the default one; the replay of it."""
+    graph = torch.cuda.CUDAGraph()
+    for generator in generators:
+        graph.register_generator_state(generator)  # a replay goes on where the generator stands
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        function()
+    return graph.replay
