@@ -5,6 +5,8 @@ PROFILE ?= smoke
 SECTIONS ?=
 WORKERS ?=
 FRESH ?=
+TIME_BUDGET ?=
+JOBS_PER_GPU ?=
 arguments = $(if $(SECTIONS),--sections $(SECTIONS))
 
 # The stamp's name holds a checksum of what is installed: file times, which a checkout changes, do not matter.
@@ -13,7 +15,7 @@ STAMP := .venv/.installed-$(firstword $(shell cat pyproject.toml requirements.lo
 READY = $(if $(filter .venv/bin/python,$(PYTHON)),$(STAMP))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report notebooks test lab lint clean
+.PHONY: help setup reproduce report notebooks test bench lab lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -22,6 +24,8 @@ help: ## Show this list
 	@printf '  %-22s %s\n' 'PROFILE=smoke' 'the size of the runs: smoke, quick, short or paper' \
 	    'SECTIONS="05_1 06_1"' 'some notebooks only; empty: all' \
 	    'WORKERS=2' 'how many runs train at a time; empty: one for each CPU core' \
+	    'JOBS_PER_GPU=4' 'how many runs take turns on one GPU; empty: 1' \
+	    'TIME_BUDGET=9m' 'leave in time: training ends with checkpoints, exit code 75' \
 	    'FRESH=1' 'train even what results/ holds already' \
 	    'RIGL_DATA=data' 'the folder of the image data sets' \
 	    'PYTHON=python' 'an interpreter that has everything installed; no .venv is made'
@@ -49,7 +53,8 @@ $(STAMP):
 
 reproduce: $(READY) ## Train what is missing of PROFILE, then make the report with it
 	$(PYTHON) -m rigl_nb reproduce --profile $(PROFILE) $(arguments) \
-	    $(if $(WORKERS),--workers $(WORKERS)) $(if $(FRESH),--fresh)
+	    $(if $(WORKERS),--workers $(WORKERS)) $(if $(JOBS_PER_GPU),--jobs-per-gpu $(JOBS_PER_GPU)) \
+	    $(if $(TIME_BUDGET),--time-budget $(TIME_BUDGET)) $(if $(FRESH),--fresh)
 
 report: $(READY) ## Make the report from the records that exist, without training
 	$(PYTHON) -m rigl_nb report $(arguments)
@@ -60,6 +65,9 @@ notebooks: $(READY) ## Make the committed notebooks anew from the published reco
 test: $(READY) ## Run all tests, the notebooks' stored outputs included
 	$(PYTHON) -m pytest tests
 	$(PYTHON) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+
+bench: $(READY) ## Measure speed and costs on this machine (half an hour on a CPU); tables in benchmarks/README.md
+	$(PYTHON) -m benchmarks $(if $(TIME_BUDGET),--budget $(TIME_BUDGET))
 
 lab: $(READY) ## Open the notebooks in JupyterLab
 	JUPYTER_CONFIG_PATH="$(CURDIR)/notebooks/.jupyter:$$JUPYTER_CONFIG_PATH" \

@@ -13,8 +13,7 @@ import torch
 from rigl_nb import paths
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
-from rigl_nb.runs import engine
-from rigl_nb.runs.cost import estimate, plan
+from rigl_nb.runs import cost, engine
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, publish
@@ -88,9 +87,9 @@ def status(options: argparse.Namespace) -> int:
             specs = grids.specs(section, profile)
             missing = engine.missing(specs, local, evidence)
             failed = [(spec, reason) for spec in missing if (reason := local.failure(spec))]
-            cost = (estimate(missing, records, here) or "unknown, no run was timed yet") if missing else ""
+            price = (cost.estimate(missing, records, here) or "unknown, no run was timed yet") if missing else ""
             counts = f"{len(specs) - len(missing):8} {len(missing):8} {len(failed):7}"
-            print(f"{section:8} {profile:8} {counts}  {cost}")
+            print(f"{section:8} {profile:8} {counts}  {price}")
             for spec, reason in failed:
                 print(f"  failed: {spec.run_id}: {reason}")
     return 0
@@ -115,17 +114,16 @@ def _train(specs: list[RunSpec], options: argparse.Namespace) -> int:
     published = () if options.fresh else (Store(paths.results()),)
     todo = engine.missing(specs, local, *published)
     workers = _workers(options, len(todo))
+    deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
     execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
     there = f"{len(specs)} runs, {len(specs) - len(todo)} there already, {len(todo)} to train"
-    planned = plan(todo, records, hardware(execution.device), workers)
+    planned = cost.plan(todo, records, hardware(execution.device), workers)
     print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
     if options.dry_run:
         return 0
     with display(todo) as notify:
-        summary = engine.run(
-            todo, local, (), execution, workers=workers, deadline=STARTED + options.time_budget, notify=notify
-        )
+        summary = engine.run(todo, local, execution=execution, workers=workers, deadline=deadline, notify=notify)
     for run_id, reason in summary.failed.items():
         print(f"failed: {run_id}: {reason}", file=sys.stderr)
     if summary.left:
@@ -140,18 +138,6 @@ def _workers(options: argparse.Namespace, runs: int) -> int:
             raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)} is not allowed: it must be at least 1")
     one = torch.cuda.is_available() or options.jobs_per_gpu > 1
     return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
-
-
-def seconds(text: str) -> float:
-    """A time for people, "90s", "9m", "1.5h", in seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "s")
-    try:
-        amount = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
-    except (KeyError, ValueError):
-        amount = 0.0
-    if not 0 < amount < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: write 90s, 9m or 1.5h")
-    return amount
 
 
 def _selected(options: argparse.Namespace) -> list[RunSpec]:
@@ -195,8 +181,6 @@ def _parser() -> argparse.ArgumentParser:
         trains.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")
         trains.add_argument(
             "--time-budget",
-            type=seconds,
-            default=math.inf,
             metavar="9m",
             help=f"leave before this time is over, with exit code {LEFT} when runs are left",
         )

@@ -50,6 +50,7 @@ def record(function: Callable[[], None], generators: tuple[torch.Generator, ...]
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
         graph.register_generator_state(generator)  # a replay goes on where the generator stands
-    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+    stream = torch.cuda.current_stream()
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # other threads do as they like
         function()
     return graph.replay

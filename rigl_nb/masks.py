@@ -30,19 +30,21 @@ def top(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
     """
     ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
-    threshold = _kth_largest(ranked, count)
+    threshold = (_kth_selected if ranked.device.type == "cpu" else _kth_sorted)(ranked, count)
     above = ranked > threshold
     equal = (ranked == threshold) & eligible.flatten()
     chosen = above | (equal & (equal.cumsum(0) <= count - above.sum()))
     return chosen.view_as(eligible)
 
 
-def _kth_largest(values: Tensor, k: int | Tensor) -> Tensor:
-    """The k-th largest value, k taken into 1..n; a GPU sorts, which `kthvalue` does on one of its many processors."""
-    if values.device.type == "cpu":
-        return values.kthvalue(values.numel() + 1 - min(max(int(k), 1), values.numel())).values
+def _kth_selected(values: Tensor, k: int | Tensor) -> Tensor:
+    return values.kthvalue(values.numel() + 1 - min(max(int(k), 1), values.numel())).values
+
+
+def _kth_sorted(values: Tensor, k: int | Tensor) -> Tensor:
+    """The same for a GPU, where `kthvalue` keeps one processor of many busy; the host never waits to learn k."""
     index = (torch.zeros(1, dtype=torch.int64, device=values.device) + k - 1).clamp(0, values.numel() - 1)
-    return values.sort(descending=True).values.gather(0, index)  # the host never waits to learn k
+    return values.sort(descending=True).values.gather(0, index)
 
 
 def drop(weight: Tensor, mask: Tensor, count: int) -> Tensor:

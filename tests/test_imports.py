@@ -13,7 +13,8 @@ PACKAGE = ROOT / "rigl_nb"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
-    "science": "paths rng distributions schedules masks flops models sources data methods spec sparsifier graph iteration train",
+    "science": "paths rng distributions schedules masks flops models sources data methods spec sparsifier graph"
+    " iteration train",
     "runs": "record store attempt engine",
     "report": "grids claims tables plots widgets build",
 }

@@ -95,3 +95,39 @@ def test_an_exception_passes(capsys):
         notify(Event(FIRST, "progress", 5, "epoch 1/1"))
         raise KeyboardInterrupt
     assert capsys.readouterr().out == ""
+
+
+def test_every_run_under_way_is_shown(capsys, monkeypatch):
+    """One line each, the overall share before the first; a run that ended is not shown again."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    with display([FIRST, SECOND], live=False) as notify:
+        notify(Event(FIRST, "progress", 5, "epoch 1/1, 9 images/s"))
+        notify(Event(SECOND, "progress", 1, "epoch 1/1, 7 images/s"))
+        notify(Event(FIRST, "left", text="its checkpoint stays"))
+    alone, first, second, rest = lines(capsys)
+    assert "RigL (ERK)" in alone and "RigL (ERK)" in first
+    assert "27%" in first and "27%" not in second
+    assert second.strip() == "SET (ERK) at 0.2, seed 1: epoch 1/1, 7 images/s"
+    assert first.index("RigL (ERK)") == second.index("SET (ERK)")
+    assert "SET (ERK)" in rest and "27%" in rest
+
+
+def test_time_left_does_not_count_what_a_checkpoint_held(capsys, monkeypatch):
+    """9 of 11 iterations were there, the tenth took 10 seconds: the last will take as long."""
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    clock = iter([0.0, 0.0, *[10.0] * 20])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with display([FIRST], live=False) as notify:
+        notify(Event(FIRST, "progress", 9, "epoch 1/1"))
+        notify(Event(FIRST, "progress", 10, "epoch 1/1"))
+    first, second = lines(capsys)
+    assert "? left" in first and "82%" in first
+    assert "0:10 left" in second and "91%" in second
+
+
+def test_live_bars_for_every_run(capsys):
+    with display([FIRST, SECOND], live=True) as notify:
+        notify(Event(FIRST, "progress", 5, "epoch 1/1, 9 images/s"))
+        notify(Event(SECOND, "progress", 1, "epoch 1/1, 7 images/s"))
+    shown = capsys.readouterr().err
+    assert "9 images/s" in shown and "7 images/s" in shown and "0/2 runs" in shown

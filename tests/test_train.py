@@ -77,12 +77,12 @@ def test_learning_rates_follow_the_schedule():
         spec = tiny("Static", multiplier=multiplier)
         drive(
             spec,
-            look=lambda p, r=rates: r.append([g["lr"] for g in p.snapshot()["optimizer"]["param_groups"]]),
+            look=lambda p, r=rates: r.append([float(g["lr"]) for g in p.snapshot()["optimizer"]["param_groups"]]),
         )
         assert len(rates) == spec.total_steps == 22 * multiplier
         for t, groups in enumerate(rates):
             want = 0.1 * 0.2 ** (t // (9 * multiplier)) * min(1, (t + 1) / 3)
-            assert groups == pytest.approx([want] * len(groups), rel=1e-12)
+            assert groups == pytest.approx([want] * len(groups), rel=1e-7)  # float32
 
 
 def test_weight_decay_is_on_weights_with_more_than_one_dimension():

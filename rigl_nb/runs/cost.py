@@ -1,6 +1,7 @@
 """What training the missing runs would cost, from the runs that exist."""
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
@@ -74,6 +75,14 @@ def duration(seconds: float) -> str:
             amount = seconds / (86400 if unit == "days" else size)
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def seconds(text: str) -> float:
+    """The seconds of "90s", "9m", "1.5h"; ValueError says how to write a time."""
+    written = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not written or not float(written[1]):
+        raise ValueError(f"{text!r} is no time: write 90s, 9m or 1.5h")
+    return float(written[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[written[2]]
 
 
 @functools.cache

@@ -1,0 +1,124 @@
+"""Clocks: arms that take turns, their ratio round by round, and the one form in which a number is kept."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from unittest import mock
+
+import torch
+
+from rigl_nb.spec import Execution
+
+FEWEST = 3  # rounds that a deadline never takes away
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the benchmarks run, how large they are, and until when they may start another round."""
+
+    device: str  # "cpu" or "cuda"
+    quick: bool = False  # tiny settings: do they run, not how fast
+    pairs: int = 20  # seeds for each arm of the comparison of accuracy
+    deadline: float = math.inf  # of time.perf_counter
+
+    @property
+    def gpu(self) -> bool:
+        """Whether this is a GPU."""
+        return self.device == "cuda"
+
+    @property
+    def execution(self) -> Execution:
+        """How the project trains on this device; for the CPU of a GPU machine, as if it had no GPU."""
+        with nullcontext() if self.gpu else mock.patch.object(torch.cuda, "is_available", return_value=False):
+            return Execution.best()
+
+    def synchronise(self) -> None:
+        """Wait until the device has done what it was given; every clock is read after this."""
+        if self.gpu:
+            torch.cuda.synchronize()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """`quantity` of `subject`, a value for each repetition; units: s, images/s, x, share, points, B, B/s, FLOP, FLOP/s.
+
+    Without values it could not be measured, and the note says why.
+    """
+
+    quantity: str
+    subject: str
+    unit: str
+    values: tuple[float, ...] = ()
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The middle half of the values lies between these two, ends included."""
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    def to_dict(self) -> dict:
+        """For JSON: n, median and quartiles are written out for the reader; the values alone count."""
+        told = {"n": len(self.values)}
+        if self.values:
+            told |= {"median": self.median, "quartiles": self.quartiles}
+        return asdict(self) | told
+
+    @classmethod
+    def from_dict(cls, content: dict) -> "Measurement":
+        """The measurement of `to_dict`."""
+        kept = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(**kept | {"values": tuple(kept["values"])})
+
+
+def interleaved(
+    arms: dict[str, Callable[[], object]],
+    rounds: int,
+    synchronise: Callable[[], None] = lambda: None,
+    steps: int = 1,
+    lead_in: int = 0,
+    deadline: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds a step of every arm, round by round; an arm is one step, called again and again.
+
+    In a round each arm does `lead_in` steps off the clock, then a block of `steps` on it; the order of the arms turns
+    by one from round to round, so that no arm always follows the same one. A first round, in the given order, is the
+    warm-up and is dropped. After `deadline` no further round starts, but three are always done.
+    """
+    names, seconds = list(arms), {name: [] for name in arms}
+    for number in range(-1, rounds):
+        if number >= FEWEST and clock() > deadline:
+            break
+        turn = max(number, 0) % len(names)
+        for name in names[turn:] + names[:turn]:
+            elapsed = _block(arms[name], steps, lead_in, synchronise, clock)
+            if number >= 0:
+                seconds[name].append(elapsed)
+    return seconds
+
+
+def _block(arm: Callable[[], object], steps: int, lead_in: int, synchronise, clock) -> float:
+    for _ in range(lead_in):
+        arm()
+    synchronise()
+    start = clock()
+    for _ in range(steps):
+        arm()
+    synchronise()
+    return (clock() - start) / steps
+
+
+def ratios(left: Sequence[float], right: Sequence[float]) -> tuple[float, ...]:
+    """Quotients left / right of every round: what disturbs a round disturbs both, and cancels."""
+    return tuple(a / b for a, b in zip(left, right, strict=True))

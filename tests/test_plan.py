@@ -1,0 +1,119 @@
+"""What is said before anything is trained: which runs are missing, in which order, and what they would cost."""
+
+import time
+
+import pytest
+import torch
+from records import made, tiny
+
+from rigl_nb.report import grids
+from rigl_nb.runs import engine
+from rigl_nb.runs.cost import plan, seconds
+
+pytest_plugins = ["commands"]
+
+HERE = "Abacus, 2 cores"
+
+
+def timed(spec, took, hardware=HERE):
+    return made(spec, {"hardware": hardware}, seconds=took)
+
+
+def test_a_line_for_each_row_in_the_order_of_training():
+    todo = [tiny("SET", seed=0), tiny("SET", seed=1), tiny("Dense"), tiny("RigL", epochs=3, multiplier=2)]
+    rows = plan(todo, [timed(tiny(seed=7), 60.0)], HERE, workers=1)
+    assert [" ".join(row.split()) for row in rows] == [
+        "SET (ERK), density 0.2, digits, wrn-10-1, 1 epochs 2 × 1.0 min",
+        "Dense, density 1, digits, wrn-10-1, 1 epochs 1 × 1.0 min",
+        "RigL 2× (ERK), density 0.2, digits, wrn-10-1, 6 epochs 1 × 6.0 min",
+        f"cost: about 9.0 min at the speed measured on {HERE}",
+    ]
+
+
+def test_runs_at_a_time_share_the_time():
+    rows = plan([tiny(), tiny("SET")], [timed(tiny(seed=7), 60.0)], HERE, workers=2)
+    assert rows[-1].endswith("; 2 at a time take 1.0 min")
+
+
+def test_without_records_the_cost_is_unknown():
+    first, last = plan([tiny()], [], HERE, workers=1)
+    assert first.endswith("1 × ?") and "unknown" in last
+
+
+def test_nothing_to_train_needs_no_plan():
+    assert plan([], [timed(tiny(), 60.0)], HERE, workers=1) == []
+
+
+@pytest.mark.parametrize(("text", "found"), [("90s", 90), ("9m", 540), ("1.5h", 5400), ("45", 45), ("0.5m", 30)])
+def test_times_for_people(text, found):
+    assert seconds(text) == found
+
+
+@pytest.mark.parametrize("text", ["9x", "", "m", "-9m", "0m", "0", "inf", "nan", "1e3s", "9 m", "9m30s"])
+def test_what_is_no_time(text):
+    with pytest.raises(ValueError, match=r"is no time: write 90s, 9m or 1\.5h") as caught:
+        seconds(text)
+    assert repr(text) in str(caught.value)
+
+
+# ---- on the command line
+
+
+def test_a_dry_run_shows_the_plan_and_trains_nothing(call, local, monkeypatch):
+    monkeypatch.setattr(engine, "run", lambda *a, **k: pytest.fail("a dry run trained"))
+    local.save(timed(grids.specs("05_1", "smoke", method="Dense")[0], 12.0))
+    for command in ("run", "reproduce"):
+        code, out, err = call(command, "--dry-run")
+        assert (code, err) == (0, "")
+        lines = out.splitlines()
+        runs = grids.specs("05_1", "smoke")
+        assert lines[0] == f"{len(runs)} runs, 1 there already, {len(runs) - 1} to train"
+        assert [line.split(",")[0].strip() for line in lines[1:-1]] == [spec.label for spec in runs[1:]]
+        assert lines[-1].startswith("cost: about")
+        assert all(len(line) <= 100 for line in lines[:-1])
+
+
+def test_the_plan_stands_before_the_training(call, local, tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(engine, "run", lambda todo, *a, **k: seen.append(todo) or engine.Summary(len(todo), {}))
+    code, out, err = call("run", "--method", "SET")
+    assert (code, out) == (0, "")
+    assert [line.split(",")[0].strip() for line in err.splitlines()[1:-1]] == [spec.label for spec in seen[0]]
+    assert "unknown" in err.splitlines()[-1]
+
+
+def test_a_budget_counts_from_the_start_of_the_process(call, local, tiny, monkeypatch):
+    given = {}
+    monkeypatch.setattr(engine, "run", lambda todo, *a, **k: given.update(k) or engine.Summary(1, {}, left=2))
+    code, _, err = call("run", "--method", "SET", "--time-budget", "9m")
+    assert code == 75 and "2 runs left" in err
+    assert given["deadline"] <= time.monotonic() + 540
+    assert given["deadline"] > time.monotonic() + 540 - 3600  # however long these tests have been running
+    assert call("run", "--method", "SET")[0] == 75 and given["deadline"] == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--time-budget", "9x", "'9x' is no time"),
+        ("--jobs-per-gpu", "0", "jobs-per-gpu 0 is not allowed"),
+        ("--workers", "-1", "workers -1 is not allowed"),
+    ],
+)
+def test_wrong_values_are_named(call, local, option, value, said):
+    code, out, err = call("run", option, value)
+    assert (code, out) == (1, "")
+    assert said in err and len(err.splitlines()) == 1
+    assert not local.root.exists()
+
+
+def test_jobs_share_the_device_in_one_process(call, local, tiny, monkeypatch):
+    given = {}
+    monkeypatch.setattr(engine, "run", lambda todo, *a, **k: given.update(k) or engine.Summary(1, {}))
+    call("run", "--jobs-per-gpu", "4")
+    assert given["execution"].sharing == 4 and given["workers"] == 1
+    assert given["execution"].threads is None
+    call("run")
+    assert given["execution"].sharing == 1
+    if not torch.cuda.is_available():
+        assert given["execution"].threads == (1 if given["workers"] > 1 else None)
