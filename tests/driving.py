@@ -1,7 +1,18 @@
-"""Drive the generator of one run; small runs of the embedded digits for the tests of the loop."""
+"""Drive the generator of one run, or the engine in processes that are killed; small runs of the embedded digits."""
+
+import math
+import multiprocessing
+import os
+import signal
+import sys
+from contextlib import suppress
 
 import torch
+from records import ORIGIN
 
+from rigl_nb import paths
+from rigl_nb.runs import attempt, engine
+from rigl_nb.runs.store import Store
 from rigl_nb.spec import Execution, RunSpec
 from rigl_nb.train import train
 
@@ -57,3 +68,156 @@ def numbers(result):
     """Return everything of a result that two equal runs share."""
     fields = ("history", "active", "test_accuracy", "test_flops", "train_flops", "dense_flops")
     return {name: getattr(result, name) for name in fields}
+
+
+# ---- the engine and what it leaves
+
+
+def run(specs, store, **options):
+    """Train with the engine, plainly unless `execution` says otherwise."""
+    return engine.run(specs, store, **({"execution": PLAIN} | options))
+
+
+def stored(store) -> dict:
+    """Return the numbers of a store's records by run id."""
+    return {one.spec.run_id: one.numbers() for one in store.records()}
+
+
+def held(store, spec) -> int:
+    """Return how many iterations of the run a record or a checkpoint holds; 0 where there is neither."""
+    if store.find(spec):
+        return spec.total_steps
+    file = store.path(spec, ".checkpoint")
+    return torch.load(file)["step"] if file.exists() else 0
+
+
+def trainings(monkeypatch) -> list:
+    """Return a list that collects the run ids whose training begins from now on, in order."""
+    begun, plain = [], attempt.train
+
+    def train(spec, *args):
+        begun.append(spec.run_id)
+        return (yield from plain(spec, *args))
+
+    monkeypatch.setattr(attempt, "train", train)
+    return begun
+
+
+# ---- the engine in a process of its own
+
+
+class Engine:
+    """Train in another process, with a checkpoint at every iteration; what it says comes through `hear`."""
+
+    def __init__(self, store, specs, **how):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([engine.__name__, "sklearn.datasets"])
+        self.line, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, store.root, specs), kwargs=how)
+        self.process.start()
+        theirs.close()
+
+    def hear(self):
+        """Yield (what, run id, step) until the process is gone; `what` is begun or the kind of an event."""
+        with suppress(EOFError, ConnectionResetError):
+            while True:
+                yield self.line.recv()
+
+    def until(self, *message) -> list:
+        """Return what it says up to this message, which must come."""
+        told = []
+        for said in self.hear():
+            told.append(said)
+            if said == message:
+                return told
+        raise AssertionError(f"the process ended with {self.end()} and never said {message}: {told}")
+
+    def end(self) -> int:
+        """Return its exit code, once it is gone."""
+        self.process.join()
+        return self.process.exitcode
+
+
+def _work(line, root, specs, wait=(), bomb=None, arguments=()) -> None:
+    """Train; pause after the message `wait` until the other side answers; die by `bomb(*arguments)`."""
+
+    def say(*message) -> None:
+        with suppress(BrokenPipeError):
+            line.send(message)
+        if message == wait:
+            line.recv()
+
+    def begun(spec, execution, state):
+        say("begun", spec.run_id, state["step"] if state else 0)
+        return (yield from train(spec, execution, state))
+
+    attempt.CHECKPOINT_EVERY, engine.NOTIFY_EVERY, engine.LOOK_AGAIN = -math.inf, 0, 0.05
+    attempt.train, engine.provenance = begun, lambda device: ORIGIN
+    say("ready")
+    if bomb:
+        bomb(*arguments)
+    run(specs, Store(root), notify=lambda event: say(event.kind, event.spec.run_id, event.step))
+
+
+def at_its_beginning(*arguments) -> None:
+    """Stand for a worker that has not come to its first line."""
+    signal.pause()
+
+
+def at_line(number, count) -> None:
+    """Send this process a signal when it comes to the `count`-th line of the package's code, repetitions included."""
+    home = str(paths.ROOT / "rigl_nb")
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if not frame.f_code.co_filename.startswith(home):
+            return None
+        if event == "line":
+            count -= 1
+            if count == 0:
+                os.kill(os.getpid(), number)
+        return trace
+
+    sys.settrace(trace)
+
+
+def in_the_bytes(count) -> None:
+    """Kill this process half way through the bytes of the `count`-th file that it writes."""
+    plain = os.fdopen
+
+    def fdopen(handle, *mode):
+        nonlocal count
+        count -= 1
+        file = plain(handle, *mode)
+        return file if count else _Half(file)
+
+    os.fdopen = fdopen
+
+
+class _Half:
+    def __init__(self, file):
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        raise AssertionError("nothing was written")
+
+    def write(self, data) -> None:
+        os.write(self.file.fileno(), data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before_the_name(count) -> None:
+    """Kill this process when the `count`-th file that it writes is whole, but not yet in its place."""
+    plain = os.replace
+
+    def replace(source, target):
+        nonlocal count
+        count -= 1
+        if count == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(source, target)
+
+    os.replace = replace

@@ -232,7 +232,7 @@ def test_everything_runs_quickly_on_the_cpu(tmp_path, capsys):
 
 
 def test_a_spent_budget_leaves_the_rest_out_and_says_so(tmp_path, capsys):
-    assert main(["--device", "cpu", "--quick", "--budget", "0.001s", "--out", str(tmp_path)]) == 1
+    assert main(["--device", "cpu", "--quick", "--budget", "0.000001s", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "left out" in said and all(name in said for name in PARTS)
     assert report.raw_files(tmp_path) == []

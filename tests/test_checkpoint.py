@@ -1,20 +1,23 @@
 """A crashed run goes on from its checkpoint, or says which file stands in the way."""
 
+import errno
+import itertools
 import math
+import os
+import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
-from records import PLAIN, tiny
+from driving import PLAIN, held, run
+from records import files, tiny
 
 from rigl_nb.runs import attempt, engine
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import Execution
 
 SPEC, OTHER = tiny(), tiny("Dense")
-
-
-def run(specs, store, **options):
-    return engine.run(specs, store, **({"execution": PLAIN} | options))
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +28,33 @@ def undisturbed(tmp_path_factory) -> dict:
     return store.find(SPEC).numbers()
 
 
+@pytest.fixture(autouse=True)
+def chatty(monkeypatch):
+    """Let the engine tell of every iteration."""
+    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Let every iteration end with a checkpoint."""
+    monkeypatch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
+
+
 @pytest.fixture
 def stopped(store, monkeypatch):
-    """Return a spec whose run crashed after iteration 7, with the checkpoint of iteration 6."""
-    spec = SPEC
+    """Return a spec whose run crashed in iteration 7, with the checkpoint of iteration 6."""
+    spec, plain = SPEC, attempt.train
 
-    def stop(event):
-        if event.step == 7:
-            raise RuntimeError("stop")
+    def train(*args):
+        for progress in plain(*args):
+            if progress.step == 7:
+                raise RuntimeError("stop")
+            yield progress
 
     with monkeypatch.context() as patch:
         patch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
-        assert run([spec], store, notify=stop).failed == {spec.run_id: "RuntimeError: stop"}
+        patch.setattr(attempt, "train", train)
+        assert run([spec], store).failed == {spec.run_id: "RuntimeError: stop"}
     return spec
 
 
@@ -110,3 +128,95 @@ def test_a_crash_in_a_worker_is_kept(store):
     assert str(file) in summary.failed[SPEC.run_id]
     assert store.failure(SPEC) == summary.failed[SPEC.run_id]
     assert store.find(OTHER) is not None
+
+
+def test_a_listener_that_crashes_costs_no_training(store, undisturbed):
+    """Its exception reaches the caller; the run is none the worse."""
+
+    def hear(event):
+        if event.step == 7:
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        run([SPEC, OTHER], store, notify=hear)
+    assert held(store, SPEC) == 7 and store.failure(SPEC) is None
+    assert not store.path(OTHER, ".lock").exists(), "the next one is not begun"
+    assert steps_of(SPEC, store) == [8, 9, 10, 11]
+    assert store.find(SPEC).numbers() == undisturbed
+
+
+# ---- a full disk, a read-only one
+
+
+def fill(monkeypatch, allowed: int) -> None:
+    """Let the disk be full when `allowed` files more are written."""
+    plain, written = os.fsync, itertools.count()
+
+    def fsync(handle):
+        if next(written) >= allowed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_disk_that_fills_up_keeps_the_checkpoint_before(store, often, monkeypatch, undisturbed):
+    """The reason cannot be written, but it is said."""
+    events = []
+    with monkeypatch.context() as patch:
+        fill(patch, allowed=5)
+        summary = run([SPEC], store, notify=lambda event: events.append((event.kind, event.step)))
+    assert summary.trained == 0 and "No space left" in summary.failed[SPEC.run_id]
+    assert events == [*(("progress", step) for step in range(1, 6)), ("failed", 0)]
+    assert files(store.root) == [f"{SPEC.run_id}.checkpoint", f"{SPEC.run_id}.lock"]
+    assert steps_of(SPEC, store) == list(range(6, 12))
+    assert store.find(SPEC).numbers() == undisturbed
+
+
+@pytest.mark.parametrize("way", ["deadline", "signal"])
+def test_a_full_disk_at_the_end_of_a_sitting_is_said(store, monkeypatch, way, undisturbed):
+    """The checkpoint of the sitting before stays: the work since then is lost, and nobody is told otherwise."""
+    events, clock = [], SimpleNamespace(now=0.0)
+
+    def leave(step):
+        def hear(event):
+            events.append(event)
+            if event.step == step:
+                clock.now = math.inf if way == "deadline" else 0.0
+                signal.raise_signal(signal.SIGTERM) if way == "signal" else None
+
+        clock.now = 0.0
+        with pytest.raises(SystemExit) if way == "signal" else nullcontext():
+            return run([SPEC], store, deadline=1e9, notify=hear)
+
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    leave(3)
+    assert held(store, SPEC) == 3
+    with monkeypatch.context() as patch:
+        fill(patch, allowed=0)
+        summary = leave(7)
+    assert held(store, SPEC) == 3
+    assert (events[-1].kind, events[-1].text) == ("failed", "OSError: [Errno 28] No space left on device")
+    if way == "deadline":
+        assert summary == engine.Summary(0, {SPEC.run_id: events[-1].text}, 0)
+    clock.now = 0.0
+    assert steps_of(SPEC, store) == list(range(4, 12))
+    assert store.find(SPEC).numbers() == undisturbed
+
+
+def test_a_read_only_store_is_an_error_of_every_run(store, monkeypatch):
+    """Permission bits do not bind root: here nothing below the store can be opened for writing."""
+    plain = os.open
+
+    def refuse(path, flags, *mode, **options):
+        if str(path).startswith(str(store.root)) and flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return plain(path, flags, *mode, **options)
+
+    for spec in (SPEC, OTHER):
+        store.path(spec).parent.mkdir(parents=True)
+    monkeypatch.setattr(os, "open", refuse)
+    summary = run([SPEC, OTHER], store)
+    assert (summary.trained, summary.left, set(summary.failed)) == (0, 0, {SPEC.run_id, OTHER.run_id})
+    assert all("Read-only file system" in reason for reason in summary.failed.values())
+    assert files(store.root) == []

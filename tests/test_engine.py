@@ -3,12 +3,11 @@
 import errno
 import math
 import os
-import threading
 from dataclasses import replace
 
-import filelock
 import pytest
-from records import ORIGIN, PLAIN, made, tiny
+from driving import run, stored, trainings
+from records import ORIGIN, made, tiny
 
 from rigl_nb import methods
 from rigl_nb.runs import attempt, engine
@@ -22,29 +21,20 @@ SPECS = [tiny(), tiny("SET", seed=1), tiny("Dense")]
 def undisturbed(tmp_path_factory) -> dict:
     """Return the numbers of SPECS, trained one after the other in this process, by run id."""
     store = Store(tmp_path_factory.mktemp("undisturbed"))
-    assert engine.run(SPECS, store, execution=PLAIN) == engine.Summary(3, {})
-    return {one.spec.run_id: one.numbers() for one in store.records()}
+    assert run(SPECS, store) == engine.Summary(3, {})
+    return stored(store)
 
 
 @pytest.fixture
 def trained(monkeypatch) -> list:
     """Return a list that collects the run ids whose training begins, in order."""
-    begun, plain = [], attempt.train
-
-    def train(spec, *args):
-        begun.append(spec.run_id)
-        return (yield from plain(spec, *args))
-
-    monkeypatch.setattr(attempt, "train", train)
-    return begun
+    return trainings(monkeypatch)
 
 
-def numbers(store) -> dict:
-    return {one.spec.run_id: one.numbers() for one in store.records()}
-
-
-def run(specs, store, **options):
-    return engine.run(specs, store, **({"execution": PLAIN} | options))
+@pytest.fixture
+def chatty(monkeypatch):
+    """Let the engine tell of every iteration."""
+    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
 
 
 # ---- what is missing
@@ -80,7 +70,8 @@ def test_a_trained_run_leaves_a_complete_record(store, undisturbed):
     assert run([spec], store) == engine.Summary(1, {})
     one = store.find(spec)
     assert [row["epoch"] for row in one.history] == [1]
-    assert one.execution == {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1}
+    how = {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1}
+    assert one.execution == how | {"graph": False, "sharing": 1}
     assert one.seconds > 0 and one.images_per_second > 0
     assert {"commit", "dirty", "date", "hardware", "versions"} <= set(one.provenance)
     assert 0 < one.test_flops < one.train_flops < 1
@@ -100,7 +91,7 @@ def test_what_a_store_holds_is_not_trained_again(store, trained):
     assert trained == [SPECS[2].run_id]
 
 
-def test_events_tell_the_story_in_order(store):
+def test_events_tell_the_story_in_order(store, chatty):
     events = []
     run(SPECS[:2], store, notify=events.append)
     for spec in SPECS[:2]:
@@ -110,6 +101,14 @@ def test_events_tell_the_story_in_order(store):
         assert (mine[-1].kind, mine[-1].step) == ("done", 11)
         assert f"{store.find(spec).test_accuracy:.2f}" in mine[-1].text
     assert events.index(next(e for e in events if e.spec == SPECS[1])) == 12, "one after the other"
+
+
+def test_a_run_does_not_chatter(store, monkeypatch):
+    """It tells of its first iteration, of one every so often, and of its end."""
+    monkeypatch.setattr(engine, "NOTIFY_EVERY", math.inf)
+    events = []
+    run(SPECS[:2], store, notify=lambda event: events.append((event.spec, event.kind, event.step)))
+    assert events == [(spec, *said) for spec in SPECS[:2] for said in (("progress", 1), ("done", 11))]
 
 
 def test_a_run_that_diverges_is_a_result(store):
@@ -185,7 +184,7 @@ def test_two_workers_give_the_same_numbers(store, undisturbed):
     events = []
     summary = run([*SPECS, SPECS[0]], store, workers=2, notify=events.append)
     assert summary == engine.Summary(3, {})
-    assert numbers(store) == undisturbed
+    assert stored(store) == undisturbed
     assert sorted(e.spec.run_id for e in events if e.kind == "done") == sorted(undisturbed)
     assert {e.spec.run_id for e in events if e.kind == "progress"} == set(undisturbed)
 
@@ -195,50 +194,3 @@ def test_workers_name_the_commit_of_the_code_that_they_run(store, monkeypatch):
     monkeypatch.setattr(engine, "provenance", lambda device: ORIGIN)
     run(SPECS[:2], store, workers=2)
     assert [one.provenance for one in store.records()] == [ORIGIN, ORIGIN]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_another_process_trains_is_waited_for(store, workers, undisturbed):
-    spec, events = SPECS[0], []
-    lock = store.path(spec, ".lock")
-    lock.parent.mkdir(parents=True)
-    other = filelock.FileLock(lock)
-    other.acquire()
-
-    def hear(event):
-        if event.kind != "progress":
-            events.append((event.spec, event.kind))
-        if event.kind == "done":
-            other.release()
-
-    run(SPECS[:2], store, workers=workers, notify=hear)
-    assert events == [(spec, "busy"), (SPECS[1], "done"), (spec, "done")]
-    assert store.find(spec).numbers() == undisturbed[spec.run_id]
-
-
-def test_a_run_that_another_process_finishes_is_not_trained_again(store, trained):
-    spec = SPECS[0]
-    lock = store.path(spec, ".lock")
-    lock.parent.mkdir(parents=True)
-    other = filelock.FileLock(lock)
-    other.acquire()
-
-    def hear(event):
-        if event.kind == "busy":
-            store.save(made(spec, test_accuracy=12.0))
-            other.release()
-
-    summary = run([spec], store, notify=hear)
-    assert (summary.failed, trained) == ({}, [])
-    assert store.find(spec).test_accuracy == 12.0
-
-
-def test_two_engines_on_one_store_train_each_run_once(store, trained, undisturbed):
-    summaries = []
-    second = threading.Thread(target=lambda: summaries.append(run(SPECS, store)))
-    second.start()
-    summaries.append(run(SPECS, store))
-    second.join()
-    assert [summary.failed for summary in summaries] == [{}, {}]
-    assert sorted(trained) == sorted(undisturbed)
-    assert numbers(store) == undisturbed

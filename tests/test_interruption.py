@@ -1,6 +1,5 @@
 """Stopped by a signal, killed, its parent killed: a run goes on afterwards and is the same run, bit for bit."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,9 +7,11 @@ import sys
 import threading
 from dataclasses import replace
 
+import filelock
 import pytest
 import torch
-from records import PLAIN, tiny
+from driving import run, stored
+from records import tiny
 
 from rigl_nb.report import grids
 from rigl_nb.runs import engine
@@ -24,8 +25,8 @@ SPECS = [tiny(), tiny("SET")]
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict:
     store = Store(tmp_path_factory.mktemp("undisturbed"))
-    engine.run(SPECS, store, execution=PLAIN)
-    return {one.spec.run_id: one.numbers() for one in store.records()}
+    run(SPECS, store)
+    return stored(store)
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,11 @@ def handlers():
     assert [signal.getsignal(number) for number in watched] == before
 
 
-def run(specs, store, notify=lambda event: None, **options):
-    return engine.run(specs, store, notify=notify, **({"execution": PLAIN} | options))
+@pytest.fixture(autouse=True)
+def chatty(monkeypatch):
+    """Let the engine tell of every iteration, and look again at once."""
+    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(engine, "LOOK_AGAIN", 0.01)
 
 
 # ---- a signal to this process
@@ -53,22 +57,23 @@ def test_a_signal_leaves_a_checkpoint_and_the_run_goes_on(store, number, step, u
     spec, seen = SPECS[0], []
 
     def hear(event):
-        seen.append(event.spec)
+        seen.append((event.spec, event.kind))
         if event.step == step:
             signal.raise_signal(number)
 
     with pytest.raises(SIGNALS[number]) as caught:
-        run(SPECS, store, hear)
+        run(SPECS, store, notify=hear)
     if number == signal.SIGTERM:
         assert caught.value.code == 128 + signal.SIGTERM
-    assert set(seen) == {spec}, "the next run must not begin"
+    assert seen == [*[(spec, "progress")] * step, (spec, "left"), (SPECS[1], "left")], "the next run must not begin"
+    assert not store.path(SPECS[1], ".lock").exists()
     assert store.find(spec) is None and store.failure(spec) is None
     assert torch.load(store.path(spec, ".checkpoint"))["step"] == step
     steps = []
-    summary = run(SPECS, store, lambda event: steps.append(event.step) if event.spec == spec else None)
+    summary = run(SPECS, store, notify=lambda event: steps.append(event.step) if event.spec == spec else None)
     assert summary == engine.Summary(2, {})
     assert steps == [*range(step + 1, 12), 11]
-    assert {one.spec.run_id: one.numbers() for one in store.records()} == undisturbed
+    assert stored(store) == undisturbed
     assert not store.path(spec, ".checkpoint").exists()
 
 
@@ -96,34 +101,24 @@ def test_a_second_interrupt_does_not_wait(store):
         pytest.fail("the second one must stop here")
 
     with pytest.raises(KeyboardInterrupt):
-        run(SPECS[:1], store, hear)
+        run(SPECS[:1], store, notify=hear)
     assert run(SPECS[:1], store) == engine.Summary(1, {})
 
 
-# ---- a worker is killed
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_the_wait_for_another_process(store, number):
+    lock = store.path(SPECS[0], ".lock")
+    lock.parent.mkdir(parents=True)
+    heard = []
 
+    def hear(event):
+        heard.append(event.kind)
+        if len(heard) == 2:
+            signal.raise_signal(number)
 
-def test_a_killed_worker_fails_its_own_run_only(store, undisturbed):
-    """As the system does when memory runs out. The reason is kept, and the next call trains that run."""
-    long, killed = tiny(epochs=10), []
-
-    def kill_first(event):
-        if event.spec == long and event.kind == "progress" and not killed:
-            process = min(multiprocessing.active_children(), key=lambda p: int(p.name.split("-")[-1]))
-            killed.append(process.pid)
-            os.kill(process.pid, signal.SIGKILL)
-
-    summary = run([long, *SPECS], store, kill_first, workers=2)
-    assert killed
-    assert summary.trained == 2 and set(summary.failed) == {long.run_id}
-    assert "exit code -9" in summary.failed[long.run_id]
-    assert {one.spec.run_id: one.numbers() for one in store.records()} == undisturbed
-    assert store.failure(long) == summary.failed[long.run_id]
-    assert run([long, *SPECS], store) == engine.Summary(1, {})
-    assert store.failure(long) is None
-    other = Store(store.root.parent / "other")
-    run([long], other)
-    assert store.find(long).numbers() == other.find(long).numbers()
+    with filelock.FileLock(lock), pytest.raises(SIGNALS[number]):
+        run(SPECS[:1], store, notify=hear)
+    assert heard == ["busy", "busy"] and store.failure(SPECS[0]) is None
 
 
 # ---- the command, stopped again and again
@@ -135,11 +130,11 @@ from rigl_nb.report import grids
 from rigl_nb.runs import progress
 
 progress.LINE_EVERY = 0  # every event is a line: the test sees which runs are under way
-grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=32)
+grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=60)
 sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2".split()
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
-PROFILE = replace(grids.PROFILES["smoke"], epochs=32)
+PROFILE = replace(grids.PROFILES["smoke"], epochs=60)
 LONG = [PROFILE.spec("cifar10", grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
 
 
@@ -191,8 +186,8 @@ def went_on(before: list[int], now: list[int]) -> bool:
     return all(b < n or n == spec.total_steps for spec, b, n in zip(LONG, before, now, strict=True))
 
 
-def test_a_command_stopped_three_times_gives_the_same_numbers(store, tmp_path):
-    """Ctrl-C (which every process of the group receives), kill -9 of the parent, SIGTERM; then in peace."""
+def test_a_command_stopped_four_times_gives_the_same_numbers(store, tmp_path):
+    """Ctrl-C, which every process of the group gets; kill -9 of the parent; SIGTERM, to it and to all; then peace."""
     code, text = stop(store, lambda process: os.killpg(process.pid, signal.SIGINT))
     assert code == 130, text
     assert "Traceback" not in text, text
@@ -205,11 +200,13 @@ def test_a_command_stopped_three_times_gives_the_same_numbers(store, tmp_path):
     second = steps(store)
     assert went_on(first, second), (first, second, text)
 
-    code, text = stop(store, lambda process: process.terminate())
-    assert code == 128 + signal.SIGTERM, text
-    assert "Traceback" not in text, text
-    third = steps(store)
-    assert went_on(second, third), (second, third, text)
+    third = second
+    for act in (subprocess.Popen.terminate, lambda process: os.killpg(process.pid, signal.SIGTERM)):
+        code, text = stop(store, act)
+        assert code == 128 + signal.SIGTERM, text
+        assert "Traceback" not in text, text
+        before, third = third, steps(store)
+        assert went_on(before, third), (before, third, text)
     assert not any(store.failure(spec) for spec in LONG)
     left = {spec.run_id: step + 1 for spec, step in zip(LONG, third, strict=True) if step < spec.total_steps}
     assert left, "both runs ended before the last signal: they are too short for this machine"

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rigl_nb import masks
 from rigl_nb.masks import drop, grow, random_mask, rewire, rigl_update, top
 from rigl_nb.rng import numpy_generator
 
@@ -227,3 +228,13 @@ def test_rank_follows_the_logical_index_not_the_memory_layout(layout):
     kept = drop(weight, mask, 14)
     assert kept.reshape(-1).tolist() == [True] * 10 + [False] * 14
     assert grow(weight, kept, 3).reshape(-1).tolist() == [True] * 13 + [False] * 11
+
+
+@given(st.lists(st.sampled_from([-2.0, -0.0, 0.0, 0.5, 3.0, float("inf"), float("-inf")]), min_size=1), st.data())
+def test_what_a_gpu_does_finds_the_same_threshold(values, data):
+    """Sorting finds the value that selection finds, with a count that the device alone knows, even out of range."""
+    values, k = torch.tensor(values), data.draw(st.integers(-1, len(values) + 2))
+    want = torch.tensor(sorted(values.tolist(), reverse=True)[min(max(k, 1), len(values)) - 1])
+    for count in (k, torch.tensor(k)):
+        assert torch.equal(masks._kth_selected(values, count), want)
+        assert torch.equal(masks._kth_sorted(values, count), want.reshape(1))

@@ -1,0 +1,130 @@
+"""Killed at any moment, the engine or its workers: no work is lost, and the run is the same, bit for bit."""
+
+import multiprocessing
+import os
+import random
+import signal
+from itertools import count
+
+import pytest
+from driving import Engine, at_its_beginning, at_line, before_the_name, held, in_the_bytes, run, stored
+from records import files, tiny
+
+from rigl_nb.runs import engine
+from rigl_nb.runs.store import Store
+
+SPECS = [tiny(), tiny("SET")]
+NAMES = [spec.run_id for spec in SPECS]
+LINES = 40_000  # of the package's code that the two runs of a chain go through, roughly
+WRITES = 12  # files that a run writes: a checkpoint for every iteration, and its record
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict:
+    """Return the numbers of SPECS, trained in this process without a checkpoint, by run id."""
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    run(SPECS, store)
+    return stored(store)
+
+
+def whole(store) -> bool:
+    """Tell whether every file is a record or a checkpoint that can be read, a lock, or hidden."""
+    store.records()
+    kinds = {".json": store.find, ".checkpoint": lambda spec: held(store, spec), ".lock": lambda spec: True}
+    seen = [name for name in files(store.root) if not name.split("/")[1].startswith(".")]
+    known = {f"{spec.run_id}{ending}": (spec, read) for spec in SPECS for ending, read in kinds.items()}
+    return all(name in known and known[name][1](known[name][0]) for name in seen)
+
+
+# ---- fifty kills
+
+BOMBS = {
+    "SIGTERM": (at_line, lambda moments: (signal.SIGTERM, moments.randint(1, LINES // 2))),
+    "kill -9": (at_line, lambda moments: (signal.SIGKILL, moments.randint(1, LINES // 2))),
+    "kill -9 in the bytes": (in_the_bytes, lambda moments: (moments.randint(1, WRITES),)),
+    "kill -9 before the name": (before_the_name, lambda moments: (moments.randint(1, WRITES),)),
+}
+ENDS = {"SIGTERM": {128 + signal.SIGTERM, -signal.SIGTERM}}  # the second before the engine is there to hear it
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_kills_lose_nothing(seed, tmp_path, undisturbed):
+    """Two runs are killed again and again until they are done all the same; then two anew."""
+    moments, stores = random.Random(seed), (Store(tmp_path / f"runs-{n}") for n in count())
+    store, left = next(stores), [*BOMBS, *BOMBS, "SIGTERM", "kill -9"]
+    moments.shuffle(left)
+    while left:
+        bomb, choose = BOMBS[left[-1]]
+        arguments = choose(moments)
+        moment = (seed, left[-1], arguments)
+        before = [held(store, spec) for spec in SPECS]
+        process = Engine(store, SPECS, bomb=bomb, arguments=arguments)
+        told = {run_id: step for kind, run_id, step in list(process.hear())[1:] if kind != "left"}
+        after = [held(store, spec) for spec in SPECS]
+        assert whole(store), (moment, files(store.root))
+        for spec, old, new in zip(SPECS, before, after, strict=True):
+            assert max(old, told.get(spec.run_id, 0)) <= new, (moment, told, before, after)
+            assert store.failure(spec) is None, moment
+        if process.end() == 0:  # the runs were over before the bomb went off
+            assert stored(store) == undisturbed, moment
+            store = next(stores)
+        else:
+            assert process.end() in ENDS.get(left.pop(), {-signal.SIGKILL}), moment
+    missing = engine.missing(SPECS, store)
+    assert run(SPECS, store) == engine.Summary(len(missing), {})
+    assert stored(store) == undisturbed
+
+
+@pytest.mark.parametrize("bomb", [in_the_bytes, before_the_name])
+def test_what_a_killed_write_leaves_is_cleared_away(bomb, store):
+    """A checkpoint can be large, and a machine may be taken away a hundred times."""
+    assert Engine(store, SPECS[:1], bomb=bomb, arguments=(5,)).end() == -signal.SIGKILL
+    assert any("/." in name for name in files(store.root)), "the kill left a part of a file"
+    run(SPECS[:1], store)
+    assert [name for name in files(store.root) if not name.endswith(".lock")] == [f"{NAMES[0]}.json"]
+
+
+# ---- a worker is killed
+
+
+def test_a_killed_worker_fails_its_own_run_only(store, undisturbed):
+    """As the system does when memory runs out. The reason is kept, and the next call trains that run."""
+    long, killed = tiny(epochs=10), []
+
+    def kill_first(event):
+        if event.spec == long and event.kind == "progress" and not killed:
+            process = min(multiprocessing.active_children(), key=lambda p: int(p.name.split("-")[-1]))
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+
+    summary = run([long, *SPECS], store, notify=kill_first, workers=2)
+    assert killed
+    assert summary.trained == 2 and set(summary.failed) == {long.run_id}
+    assert "exit code -9" in summary.failed[long.run_id]
+    assert stored(store) == undisturbed
+    assert store.failure(long) == summary.failed[long.run_id]
+    assert run([long, *SPECS], store) == engine.Summary(1, {})
+    assert store.failure(long) is None
+    other = Store(store.root.parent / "other")
+    run([long], other)
+    assert store.find(long).numbers() == other.find(long).numbers()
+
+
+@pytest.mark.parametrize("number, end", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_worker_that_a_signal_to_all_ends_is_no_failure(store, number, end, monkeypatch):
+    """A new process may hear it before it knows what to do about it, and its end before the engine looks up."""
+    plain, ends = engine.wait, []
+
+    def wait(connections, timeout):
+        for process in multiprocessing.active_children():
+            process.terminate()
+            process.join()
+        signal.raise_signal(number)
+        return plain(connections, timeout)
+
+    monkeypatch.setattr(engine, "_work", at_its_beginning)
+    monkeypatch.setattr(engine, "wait", wait)
+    with pytest.raises(end):
+        run(SPECS, store, workers=2, notify=lambda event: ends.append(event.kind))
+    assert not any(store.failure(spec) for spec in SPECS)
+    assert ends == ["left", "left"]
