@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         trains.add_argument(
             "--time-budget",
             metavar="9m",
-            help=f"leave before this time is over, with exit code {LEFT} when runs are left",
+            help=f"end training before this time is over, with exit code {LEFT} when runs are left",
         )
     for name, kind in FILTERS.items():
         choices = tuple(METHODS) if name == "method" else None

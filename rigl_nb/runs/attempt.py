@@ -32,22 +32,31 @@ class Event:
 Notify = Callable[[Event], None]
 
 
+class Leave(Exception):
+    """Thrown into an attempt that has to end early."""
+
+
 def attempt(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> Generator[Progress, None, Event]:
     """Train one run, yielding after every iteration; the event that it returns says how the run ended.
 
-    Closing the generator leaves a checkpoint. A crash becomes an event, and is kept beside the records.
+    Leave, thrown into the generator, ends it with a checkpoint. A crash becomes an event, and is kept beside the
+    records.
     """
     lock = store.path(spec, ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock, timeout=0):
+            for partial in lock.parent.glob(f".{lock.stem}.*"):  # of a write that a kill cut short
+                partial.unlink(missing_ok=True)
             if store.find(spec) is None:
                 yield from _train(spec, store, execution, origin)
+            record = store.find(spec)
     except filelock.Timeout:
         return Event(spec, "busy", text="another process trains it")
+    except Leave:
+        return Event(spec, "left", text="its checkpoint stays")
     except Exception as error:
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
-    record = store.find(spec)
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
     return Event(spec, "done", spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
 
@@ -94,7 +103,7 @@ def _train(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> G
             saved = time.monotonic()
         try:
             yield progress
-        except GeneratorExit:
+        except Leave:
             save(progress)
             raise
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
 from rigl_nb import data
-from rigl_nb.runs.attempt import Event, Notify, attempt, failed, underway
+from rigl_nb.runs.attempt import Event, Leave, Notify, attempt, failed, underway
 from rigl_nb.runs.record import provenance
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import Execution, RunSpec
@@ -38,10 +38,12 @@ class _Stop:
     deadline: float = math.inf
     signals: list[int] = field(default_factory=list)
     slowest: float = 0.0  # seconds of the longest turn: an iteration, with an evaluation where an epoch ends
+    preparation: float = 0.0  # seconds of the longest first turn
 
-    def due(self, runs: int) -> bool:
+    def due(self, runs: int, extra: float = 0.0) -> bool:
         """Whether to leave now, with `runs` under way; the last evaluation is twice as long as the others."""
-        return bool(self.signals) or time.monotonic() + RESERVE + (runs + 1) * self.slowest > self.deadline
+        needed = RESERVE + (runs + 1) * self.slowest + extra
+        return bool(self.signals) or time.monotonic() + needed > self.deadline
 
     def leave(self) -> None:
         """Do what the signal asks for."""
@@ -79,6 +81,8 @@ def run(
     ends = {spec.run_id: Event(spec, "left") for spec in todo}
 
     def hear(event: Event) -> None:
+        if event == ends[event.spec.run_id]:  # still busy: said already
+            return
         if event.kind != "progress":
             ends[event.spec.run_id] = event
         notify(event)
@@ -105,10 +109,13 @@ def _take_turns(
     """Train in this process, `execution.sharing` runs at a time, one iteration of each in turn."""
     queue, running, told = deque(todo), deque(), {}
     try:
-        while (queue or running) and not stop.due(len(running)):
-            if queue and len(running) < execution.sharing:
+        while not stop.due(len(running)):
+            room = len(running) < execution.sharing
+            if queue and room and not stop.due(len(running), stop.preparation):
                 spec = queue.popleft()
                 running.append((spec, attempt(spec, store, execution, origin)))
+            if not running:
+                break
             spec, steps = running.popleft()
             start = time.monotonic()
             try:
@@ -118,24 +125,30 @@ def _take_turns(
                 continue
             running.append((spec, steps))
             now = time.monotonic()
-            if spec.run_id in told:  # not in its first turn, which prepares the run
+            if spec.run_id in told:
                 stop.slowest = max(stop.slowest, now - start)
+            else:  # its first turn, which prepares the run
+                stop.preparation = max(stop.preparation, now - start)
             if now - told.get(spec.run_id, -math.inf) >= NOTIFY_EVERY:
                 told[spec.run_id] = now
                 hear(underway(progress))
     finally:
-        for spec, steps in running:
-            hear(_close(spec, store, steps))
-        for spec in queue:
-            hear(Event(spec, "left", text="not begun"))
+        ends = [_leave(spec, steps) for spec, steps in running]  # all of them, before anybody is told
+        for event in (*ends, *map(_not_begun, queue)):
+            hear(event)
 
 
-def _close(spec: RunSpec, store: Store, steps: Generator) -> Event:
+def _leave(spec: RunSpec, steps: Generator) -> Event:
     try:
-        steps.close()
-    except Exception as error:  # a full disk: the checkpoint before stays
-        return failed(spec, store, f"{type(error).__name__}: {error}")
-    return Event(spec, "left", text="its checkpoint stays")
+        steps.throw(Leave())
+    except StopIteration as end:
+        return end.value
+    except Leave:  # it has not had a turn
+        return _not_begun(spec)
+
+
+def _not_begun(spec: RunSpec) -> Event:
+    return Event(spec, "left", text="not begun")
 
 
 def _in_processes(
@@ -160,9 +173,11 @@ def _in_processes(
                 process, spec = running[connection]
                 try:
                     event = connection.recv()
-                except EOFError:
+                except (EOFError, OSError):  # nothing more, or half a message
                     process.join()
-                    event = failed(spec, store, f"its process ended with exit code {process.exitcode}")
+                    event = Event(spec, "left", text="its process was ended")
+                    if not stop.signals:  # which reach the processes too, some before they can heed them
+                        event = failed(spec, store, f"its process ended with exit code {process.exitcode}")
                 if event.kind != "progress":
                     process.join()
                     del running[connection]
@@ -170,19 +185,20 @@ def _in_processes(
     finally:
         for process, _ in running.values():
             process.terminate()  # it leaves a checkpoint at the end of its iteration
+        ends = []
         for connection, (process, spec) in running.items():
-            hear(_last_word(connection) or Event(spec, "left", text="not begun"))
+            ends.append(_last_word(connection) or Event(spec, "left", text="its process was ended"))
             process.join()
-        for spec in queue:
-            hear(Event(spec, "left", text="not begun"))
+        for event in (*ends, *map(_not_begun, queue)):
+            hear(event)
 
 
 def _last_word(connection: Connection) -> Event | None:
     last = None
-    with suppress(EOFError):
+    with suppress(EOFError, OSError):
         while True:
             last = connection.recv()
-    return last
+    return last if last and last.kind != "progress" else None
 
 
 def _work(
