@@ -81,8 +81,6 @@ def run(
     ends = {spec.run_id: Event(spec, "left") for spec in todo}
 
     def hear(event: Event) -> None:
-        if event == ends[event.spec.run_id]:  # still busy: said already
-            return
         if event.kind != "progress":
             ends[event.spec.run_id] = event
         notify(event)
