@@ -7,9 +7,16 @@ import pytest
 import synthetic
 import torch
 
-from rigl_nb.data import SOURCES, DataError, load
+from rigl_nb import data
+from rigl_nb.data import SOURCES, DataError
 
 WRITE = {"parquet": synthetic.write_parquet, "pickles": synthetic.write_pickles}
+
+
+def load(name):
+    """Load as a new process does: nothing is kept from an earlier call."""
+    data._load.cache_clear()
+    return data.load(name)
 
 
 @pytest.mark.parametrize("name", synthetic.LABELS)
