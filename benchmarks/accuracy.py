@@ -10,8 +10,9 @@ import torch
 from scipy import stats
 
 from benchmarks.timing import FEWEST, Machine, Measurement
+from rigl_nb.execution import Execution
 from rigl_nb.report.grids import PROFILES, Row
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 from rigl_nb.train import train
 
 CONFIDENCE = 0.95

@@ -15,8 +15,9 @@ from benchmarks import plain
 from benchmarks.timing import Machine, Measurement, interleaved
 from benchmarks.training import OURS, specification, started, validation, whole_run
 from rigl_nb import models
-from rigl_nb.sources import SOURCES
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.execution import Execution
+from rigl_nb.spec import RunSpec
 
 WIDTHS = (1, 2, 4, 8, 16)
 TOGETHER = 4  # processes, and models in a stack

@@ -12,12 +12,13 @@ import torch
 from benchmarks.timing import Machine, Measurement, interleaved
 from benchmarks.training import specification, started
 from rigl_nb import distributions, flops, models, paths, train
-from rigl_nb.graph import Replay, lane
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.execution import Execution
+from rigl_nb.execution.graph import Replay, lane
 from rigl_nb.iteration import prepare
 from rigl_nb.runs.record import COLUMNS, Record, from_result, provenance
 from rigl_nb.runs.store import Store
-from rigl_nb.sources import SOURCES
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 
 UPDATE_EVERY = 100  # steps, the report's
 NETWORKS = ("wrn-22-2", "resnet50")
@@ -132,5 +133,6 @@ def _record(spec: RunSpec, execution: Execution, origin: dict) -> Record:
         dense_flops=3.0e8,
         seconds=100 / 3,
         images_per_second=20_000 / 3,
+        masks={},
     )
     return from_result(spec, result, execution, origin)

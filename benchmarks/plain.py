@@ -14,8 +14,8 @@ from torchvision import transforms
 
 from rigl_nb import distributions, masks, models, rng
 from rigl_nb.data import Images
+from rigl_nb.data.sources import SOURCES, Source
 from rigl_nb.schedules import drop_fraction
-from rigl_nb.sources import SOURCES, Source
 from rigl_nb.spec import RunSpec
 
 LOG_EVERY = 100  # steps between two looks at the loss, which wait for the device

@@ -10,7 +10,7 @@ from unittest import mock
 
 import torch
 
-from rigl_nb.spec import Execution
+from rigl_nb.execution import Execution
 
 FEWEST = 3  # rounds that a deadline never takes away
 

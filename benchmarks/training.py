@@ -13,9 +13,10 @@ import torch
 from benchmarks import plain, roofline
 from benchmarks.timing import Machine, Measurement, interleaved, ratios
 from rigl_nb import data, train
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.execution import Execution
 from rigl_nb.iteration import prepare
-from rigl_nb.sources import SOURCES
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 
 OURS, DENSE, EAGER, PLAIN = "ours", "ours without masks", "ours without graphs", "plain loop"
 VALIDATED = {"cpu": 1000, "cuda": 5000}  # images of a timed validation pass; its seconds are scaled to the whole set

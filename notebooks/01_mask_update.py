@@ -114,8 +114,8 @@ dashed(table)
 # dropped. A regrown connection keeps its value: nothing has happened to it. Optimizer momentum follows the same rule.
 
 # %%
-print(inspect.getsource(masks.rewire))
-new_mask, new_weight, _ = masks.rewire(weight, mask, gradient.abs(), k)
+print(inspect.getsource(masks.carry))
+new_weight = masks.carry(weight, mask, new_mask)
 table["new weight"] = new_weight.flatten()
 table[["active", "kept", "new mask", "weight", "new weight"]]
 
@@ -263,7 +263,8 @@ for field, value in vars(rigl).items():
 # %%
 noise = rng.torch_generator(0, "SET")
 for method in (rigl, set_, set_, set_):
-    activated = masks.grow(method.growth(gradient, noise), kept, k) & ~kept
+    layer = methods.Layer(weight, gradient, mask, state={})
+    activated = masks.grow(method.growth(layer, noise), kept, k) & ~kept
     print(f"{method.name:5} activates", indices(activated))
 
 # %% [markdown]

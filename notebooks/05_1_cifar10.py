@@ -120,7 +120,7 @@ local = Store(paths.runs())
 asked = grids.specs("05_1", profile, **filters) if profile else []
 todo = engine.missing(asked, local, results)
 with progress.display(todo, live=interactive) as notify:
-    summary = engine.run(todo, local, workers=workers, notify=notify)
+    summary = engine.run(todo, local, [results], workers=workers, notify=notify)
 if summary.failed:
     raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
 

@@ -5,7 +5,7 @@ scheme covers are in it: under Uniform ("Random" in the report's tables) the fir
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -34,21 +34,22 @@ DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
 
 
 def counts(shapes: Shapes, densities: dict[str, float]) -> dict[str, int]:
-    """Active weights per layer: integers whose sum is floor(Σ n·d + ½), by largest remainder.
+    """Active weights per layer: integers whose sum is floor(Σ n·d + ½)."""
+    return whole({name: math.prod(shape) * densities[name] for name, shape in shapes.items()})
 
-    Of equal remainders the earlier layer gets the weight. Quotas are rounded to 1e-6 of a weight
-    first, so that the last bit of a float decides neither a tie nor the total.
+
+def whole(quotas: dict[Hashable, float]) -> dict[Hashable, int]:
+    """Integers whose sum is floor(Σ quotas + ½), by largest remainder; of equal remainders the earlier gets more.
+
+    Quotas are rounded to 1e-6 of a weight first, so that the last bit of a float decides neither a tie nor the total.
     """
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    exact = {name: sizes[name] * densities[name] for name in shapes}
-    total = math.floor(round(math.fsum(exact.values()), 6) + 0.5)
-    quotas = {name: round(quota, 6) for name, quota in exact.items()}
-    whole = {name: math.floor(quota) for name, quota in quotas.items()}
-    remainders = {name: round(quotas[name] - whole[name], 6) for name in shapes}
-    largest = sorted(shapes, key=remainders.get, reverse=True)  # stable, also in reverse
-    for name in largest[: total - sum(whole.values())]:
-        whole[name] += 1
-    return whole
+    total = math.floor(round(math.fsum(quotas.values()), 6) + 0.5)
+    floors = {name: math.floor(round(quota, 6)) for name, quota in quotas.items()}
+    remainders = {name: round(round(quota, 6) - floors[name], 6) for name, quota in quotas.items()}
+    largest = sorted(quotas, key=remainders.get, reverse=True)  # stable, also in reverse
+    for name in largest[: total - sum(floors.values())]:
+        floors[name] += 1
+    return floors
 
 
 def _scaled(raw: dict[str, float], shapes: Shapes, density: float) -> dict[str, float]:

@@ -59,13 +59,25 @@ def step_fraction(inference_fraction: float, dense_gradients: bool) -> float:
     return (2 * inference_fraction + 1) / 3 if dense_gradients else inference_fraction
 
 
-def train_fraction(method: str, inference_fraction: float, delta_t: int = 100) -> float:
-    """Closed formula of training FLOPs as a fraction of dense training (the report's tables).
+def train_fraction(
+    method: str, inference_fraction: float, delta_t: int = 100, mean_fraction: float | None = None
+) -> float:
+    """Closed formula of training FLOPs as a fraction of dense training (the report's tables; Evci et al., appendix H).
 
-    Static, SET: f. RigL: f + (1 − f)/(3(ΔT + 1)), one iteration in ΔT + 1 with dense gradients.
+    Static, SET: f. RigL, RigL-SG, RigL-SM: f + (1 − f)/(3(ΔT + 1)), one iteration in ΔT + 1 with dense gradients.
+    SNFS: (2f + 1)/3. Pruning: the mean of f over time. Lottery: Pruning's and f once more. `mean_fraction` is f's mean
+    over time where it moves; without it f stands for it, but for Pruning and Lottery.
     """
+    f = inference_fraction
+    mean = f if mean_fraction is None else mean_fraction
     if method in ("Dense", "Small-Dense", "Static", "SET"):
-        return inference_fraction
-    if method == "RigL":
-        return inference_fraction + (1 - inference_fraction) / (3 * (delta_t + 1))
-    raise ValueError(f"no formula for method {method!r}: known are Dense, Small-Dense, Static, SET, RigL")
+        return f
+    if method in ("RigL", "RigL-SG", "RigL-SM"):
+        return mean + (1 - mean) / (3 * (delta_t + 1))
+    if method == "SNFS":
+        return step_fraction(mean, dense_gradients=True)
+    if method not in ("Pruning", "Lottery"):
+        raise ValueError(f"no formula for method {method!r}: known are the methods of the report's tables")
+    if mean_fraction is None:
+        raise ValueError(f"mean_fraction is missing: the cost of {method} is the mean of f over its pruning")
+    return mean if method == "Pruning" else mean + f

@@ -1,7 +1,8 @@
 """One iteration of training: what has a state, how it is made, and the step on one batch."""
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rigl_nb import data, methods, models, rng
-from rigl_nb.graph import Replay
+from rigl_nb import data, masks, methods, models, rng
+from rigl_nb.execution import Execution
+from rigl_nb.execution.graph import Replay
 from rigl_nb.sparsifier import Sparsifier
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import UPDATES, RunSpec
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """What a finished run leaves to the runs that start from it."""
+
+    masks: Mapping[str, Tensor]  # the final ones, by parameter name
+    train_flops: float
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,11 @@ class Parts:
         self.totals.copy_(state["totals"])
 
 
-def prepare(spec: RunSpec, execution: Execution) -> Parts:
-    """Model, optimizer, masks and generators of a run at its start; weights, masks and order come from the seed."""
+def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -> Parts:
+    """Model, optimizer, masks and generators of a run at its start; weights, masks and order come from the seed.
+
+    Raises ValueError where what a parent left is missing.
+    """
     model = network(spec, rng.numpy_generator(spec.seed, "weights")).to(execution.device)
     if execution.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -63,18 +76,34 @@ def prepare(spec: RunSpec, execution: Execution) -> Parts:
         fused=rate.is_cuda,  # the one kind that reads the rate on the device
     )
     _share(rate, optimizer)
-    updates = dict(alpha=spec.alpha, delta_t=spec.delta_t) if spec.alpha is not None else {}
-    sparsifier = Sparsifier(
-        model, optimizer, spec.method, spec.init, spec.density, t_end=spec.t_end, seed=spec.seed, **updates
-    )
-    generators = {
-        name: rng.torch_generator(spec.seed, name, device=execution.device) for name in ("augment", "dropout")
-    }
+    updates = {name: value for name in UPDATES if (value := getattr(spec, name)) is not None}
+    updates |= {"t_end": spec.t_end, "seed": spec.seed}
+    sparsifier = Sparsifier(model, optimizer, spec.method, _init(spec, parent), spec.density, **updates)
+    streams = ("augment", "dropout")
+    generators = {name: rng.torch_generator(spec.seed, name, device=execution.device) for name in streams}
     for module in model.modules():
         if isinstance(module, models.Dropout):
             module.generator = generators["dropout"]
     totals = torch.zeros(3, device=execution.device)
     return Parts(model, optimizer, sparsifier, generators, totals, rate)
+
+
+def _init(spec: RunSpec, parent: Legacy | None) -> str | dict[str, Tensor] | None:
+    """A distribution's name, the parent's masks, or random masks of its densities."""
+    if spec.parent is None:
+        return spec.init
+    if parent is None:
+        raise ValueError(f"run {spec.run_id} starts from what {spec.parent.run_id} left: give that as parent")
+    if spec.init != "Densities":
+        return dict(parent.masks)
+    draw = rng.numpy_generator(spec.seed, "masks")
+    return {name: masks.random_mask(mask.shape, int(mask.sum()), draw) for name, mask in parent.masks.items()}
+
+
+def digest(spec: RunSpec) -> str:
+    """Of the weights that the run's seed gives on this machine, before any is masked."""
+    parameters = network(spec, rng.numpy_generator(spec.seed, "weights")).parameters()
+    return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in parameters)).hexdigest()
 
 
 def _share(rate: Tensor, optimizer: torch.optim.Optimizer) -> None:
@@ -85,8 +114,7 @@ def _share(rate: Tensor, optimizer: torch.optim.Optimizer) -> None:
 def network(spec: RunSpec, weights: np.random.Generator | None = None, full: bool = False) -> nn.Module:
     """The run's network; `full`: at full width, whatever the method."""
     source = data.SOURCES[spec.data]
-    narrow = methods.get(spec.method).narrow and not full
-    width = math.sqrt(spec.density) if narrow else 1.0
+    width = math.sqrt(spec.density) if methods.get(spec.method).narrow and not full else 1.0
     return models.build(spec.model, source.classes, width, source.shape[0], spec.dropout, weights)
 
 
@@ -127,5 +155,4 @@ def iteration(
 
 def autocast(execution: Execution) -> torch.autocast:
     """The precision of activations."""
-    device = torch.device(execution.device).type
-    return torch.autocast(device, torch.bfloat16, enabled=execution.precision == "bf16")
+    return torch.autocast(torch.device(execution.device).type, torch.bfloat16, enabled=execution.precision == "bf16")

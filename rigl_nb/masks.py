@@ -1,4 +1,4 @@
-"""Masks and what moves them: pure functions on one layer. Nothing here changes its arguments.
+"""Masks and what moves them: pure functions on tensors. Nothing here changes its arguments.
 
 A mask is a boolean tensor of the weight's shape, True where the connection is active. Ranking is stable
 everywhere: of equal scores the entry of lower flat index ranks higher.
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+
+from rigl_nb.distributions import whole
 
 
 def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> Tensor:
@@ -57,22 +59,13 @@ def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
     return kept | top(score, ~kept, count)
 
 
-def rewire(
-    weight: Tensor, mask: Tensor, score: Tensor, count: int, buffers: Sequence[Tensor] = ()
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Drop `count` connections by magnitude and grow as many by score: (mask, weight, buffers).
+def carry(values: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Weights, or an optimizer's buffer, under a new mask.
 
-    A connection that was inactive starts at weight 0 and with optimizer buffers at 0; one that is
-    dropped and grown again in the same update keeps them, so a layer at density 1 comes out
-    bitwise unchanged.
+    A connection that was inactive starts at 0. One that is dropped and grown again in the same update keeps its
+    value, so a layer at density 1 comes out bitwise unchanged.
     """
-    new = grow(score, drop(weight, mask, count), count)
-    survives = mask & new
-
-    def carry(values: Tensor) -> Tensor:
-        return torch.where(survives, values, torch.zeros_like(values))
-
-    return new, carry(weight), [carry(buffer) for buffer in buffers]
+    return torch.where(before & after, values, torch.zeros_like(values))
 
 
 def rigl_update(
@@ -84,6 +77,36 @@ def rigl_update(
     move. Returns the new (mask, weight, momentum); momentum stays None when none is given.
     """
     count = math.floor(drop_fraction * int(mask.sum()))
-    buffers = () if momentum is None else (momentum,)
-    new, weight, buffers = rewire(weight, mask, grad.abs(), count, buffers)
-    return new, weight, buffers[0] if buffers else None
+    new = grow(grad.abs(), drop(weight, mask, count), count)
+    return new, carry(weight, mask, new), None if momentum is None else carry(momentum, mask, new)
+
+
+def redistribute(dropped: Sequence[int], statistics: Sequence[float], room: Sequence[int]) -> list[int]:
+    """How many connections each layer grows when the dropped total is shared in proportion to `statistics`.
+
+    No layer gets more than its `room`: what is over goes to the others, in proportion (Dettmers & Zettlemoyer 2020).
+    Where no statistic is left above 0, the share follows what was dropped, so that each layer gets its own back.
+    """
+    budgets = [0.0] * len(room)
+    for weights in (statistics, dropped, room):  # the next only where the layers before have no room left
+        more = _fill(sum(dropped) - math.fsum(budgets), weights, [r - b for r, b in zip(room, budgets, strict=True)])
+        budgets = [budget + extra for budget, extra in zip(budgets, more, strict=True)]
+    return list(whole(dict(enumerate(budgets))).values())
+
+
+def _fill(amount: float, weights: Sequence[float], room: Sequence[float]) -> list[float]:
+    """Budgets min(room, unit · weight) that sum to `amount`; all room of positive weight where that is less."""
+    budgets, free = [0.0] * len(room), {i for i, weight in enumerate(weights) if weight > 0}
+    while free:
+        unit = (amount - math.fsum(budgets)) / math.fsum(weights[i] for i in free)
+        full = {i for i in free if unit * weights[i] >= room[i]}
+        for i in full or free:
+            budgets[i] = room[i] if full else unit * weights[i]
+        free = free - full if full else set()
+    return budgets
+
+
+def global_magnitude(weights: Sequence[Tensor], masks: Sequence[Tensor], keep: int) -> list[Tensor]:
+    """Masks of the `keep` active weights of largest magnitude over all layers: an exact count, no threshold search."""
+    chosen = top(torch.cat([w.abs().flatten() for w in weights]), torch.cat([m.flatten() for m in masks]), keep)
+    return [part.view_as(mask) for part, mask in zip(chosen.split([m.numel() for m in masks]), masks, strict=True)]

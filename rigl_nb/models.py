@@ -5,9 +5,10 @@ Initial weights are drawn by numpy's generator, which gives the same numbers on 
 
 import math
 import re
+from collections.abc import Sequence
 
-import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 
 from rigl_nb.flops import LAYERS
@@ -60,13 +61,8 @@ class WideResNet(nn.Module):
         c = [int(base * width) for base in (16, 16 * widen, 32 * widen, 64 * widen)]
         n = (depth - 4) // 6
         self.conv1 = nn.Conv2d(channels, c[0], 3, 1, 1, bias=False)
-        self.blocks = nn.Sequential(
-            *(
-                WideBlock(c[group] if i == 0 else c[group + 1], c[group + 1], 2 if group and i == 0 else 1, dropout)
-                for group in range(3)
-                for i in range(n)
-            )
-        )
+        places = [(c[g + (i > 0)], c[g + 1], 2 if g and i == 0 else 1) for g in range(3) for i in range(n)]
+        self.blocks = nn.Sequential(*(WideBlock(*place, dropout) for place in places))
         self.bn = nn.BatchNorm2d(c[3])
         self.fc = nn.Linear(c[3], num_classes)
 
@@ -117,12 +113,7 @@ class ResNet(nn.Module):
 
 
 def build(
-    name: str,
-    num_classes: int,
-    width: float = 1.0,
-    channels: int = 3,
-    dropout: float = 0.0,
-    rng: np.random.Generator | None = None,
+    name: str, num_classes: int, width: float = 1, channels: int = 3, dropout: float = 0, rng: Generator | None = None
 ) -> nn.Module:
     """A network by name, "wrn-<depth>-<widen>" or "resnet50"; every channel count is int(c · width).
 
@@ -144,11 +135,11 @@ def check_name(name: str) -> None:
     wide = re.fullmatch(r"wrn-([1-9]\d*)-([1-9]\d*)", name)
     if name != "resnet50" and not (wide and int(wide[1]) >= 10 and int(wide[1]) % 6 == 4):
         raise ValueError(
-            f"model {name!r} is unknown: allowed are resnet50 and wrn-<depth>-<widen> with depth 10, 16, 22, …"
+            f"model {name!r} is unknown: allowed are resnet50 and wrn-<depth>-<widen>, depth 10, 16, 22, …"
         )
 
 
-def initialise(model: nn.Module, rng: np.random.Generator) -> nn.Module:
+def initialise(model: nn.Module, rng: Generator) -> nn.Module:
     """Draw the weights in place: convolutions normal with variance 2/(k²·c_out), linear uniform ±1/√fan_in, bias 0."""
     with torch.no_grad():
         for module in model.modules():
@@ -165,11 +156,29 @@ def initialise(model: nn.Module, rng: np.random.Generator) -> nn.Module:
     return model
 
 
-def maskable(model: nn.Module, first_layer: bool = True) -> dict[str, nn.Parameter]:
+def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
     """Weights of convolutions and linear layers by parameter name, in the model's order; never biases or norms.
 
-    `first_layer=False` leaves the first of them out: it stays dense under Uniform.
+    `first_layer=False` leaves the first of them out: it stays dense under Uniform. `exclude` leaves out layers and
+    whole modules by name; frozen parameters are left out too, and shared ones come once. Raises ValueError for a
+    weight that is no parameter or has no shape yet, and for a name that is none of the model's.
     """
-    weights = {id(module.weight) for module in model.modules() if isinstance(module, LAYERS)}
-    found = {name: p for name, p in model.named_parameters() if id(p) in weights}
-    return found if first_layer else dict(list(found.items())[1:])
+    names, found = {id(p): name for name, p in model.named_parameters()}, {}
+    layers = {path: module for path, module in model.named_modules() if isinstance(module, LAYERS)}
+    unused = set(exclude)
+    for path, module in layers.items():
+        name = names.get(id(module.weight))
+        hits = {e for e in exclude if e in (name, f"{path}.weight") or f"{path}.".startswith(f"{e}.")}
+        unused -= hits
+        if hits:
+            found[name] = None
+        elif name is None:
+            raise ValueError(f"layer {path!r} computes its weight from others: remove that, or exclude the layer")
+        elif nn.parameter.is_lazy(module.weight):
+            raise ValueError(f"layer {path!r} has no shape yet: run the model once, or exclude the layer")
+        else:
+            found.setdefault(name, module.weight)
+    if unused:
+        raise ValueError(f"exclude {min(unused)!r} names no layer: the layers are {', '.join(layers)}")
+    chosen = [(name, found[name]) for name in names.values() if name in found][0 if first_layer else 1 :]
+    return {name: weight for name, weight in chosen if weight is not None and weight.requires_grad}

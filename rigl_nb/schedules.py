@@ -13,6 +13,16 @@ def drop_fraction(step: int, alpha: float, t_end: int) -> float:
     return alpha / 2 * (1 + math.cos(math.pi * step / t_end))
 
 
+def pruning_sparsity(step: int, start: int, end: int, final: float) -> float:
+    """Sparsity that Pruning has reached at iteration t: s_f · (1 − (1 − (t − t0)/(t1 − t0))³) (Zhu & Gupta 2018).
+
+    0 up to `start`, `final` from `end` on.
+    """
+    if step >= end:
+        return final
+    return final * (1 - (1 - max(step - start, 0) / (end - start)) ** 3)
+
+
 def learning_rate(step: int, base: float, decay_every: int, decay_factor: float, warmup: int = 0) -> float:
     """Base rate, linear warm-up over the first `warmup` steps, times `decay_factor` at every `decay_every` steps.
 

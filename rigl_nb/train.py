@@ -9,14 +9,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rigl_nb import data, flops, methods, rng
-from rigl_nb.graph import lane
-from rigl_nb.iteration import Parts, autocast, iteration, network, prepare
+from rigl_nb.execution import Execution
+from rigl_nb.execution.graph import on_a_lane
+from rigl_nb.iteration import Legacy, Parts, autocast, iteration, network, prepare
 from rigl_nb.schedules import learning_rate
-from rigl_nb.sparsifier import Sparsifier
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 
 EVALUATION_BATCH = 500
 
@@ -31,11 +31,6 @@ class Progress:
     seconds: float  # spent training, earlier sittings included
     snapshot: Callable[[], dict]
 
-    @property
-    def images_per_second(self) -> float:
-        """Training images per second so far."""
-        return self.step * self.spec.batch_size / self.seconds
-
 
 @dataclass(frozen=True)
 class Result:
@@ -45,37 +40,34 @@ class Result:
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
     test_accuracy: float
     test_flops: float  # inference at the end
-    train_flops: float  # the mean over all iterations, times the multiplier
+    train_flops: float  # the mean over all iterations, times the multiplier; a lottery ticket's with its parent's
     dense_flops: float  # of the dense model's inference, per image, absolute
     seconds: float
     images_per_second: float
+    masks: dict[str, Tensor]  # the final ones, on the CPU
 
 
 def train(
-    spec: RunSpec, execution: Execution | None = None, state: dict | None = None
+    spec: RunSpec, execution: Execution | None = None, parent: Legacy | None = None, state: dict | None = None
 ) -> Generator[Progress, None, Result]:
     """Train one run; `state`, a snapshot of the same run, goes on where it was taken, bit for bit.
 
-    Raises ValueError when the snapshot is another run's.
+    `parent` is what the spec's parent left. Raises ValueError when that is missing or the snapshot is another run's.
     """
     execution = execution or Execution.best()
-    steps, enter = _train(spec, execution, state), lane(execution.device)
-    while True:
-        with enter():  # left before the consumer's turn
-            try:
-                progress = next(steps)
-            except StopIteration as done:
-                return done.value
-        yield progress
+    return (yield from on_a_lane(_train(spec, execution, parent, state), execution.device))
 
 
-def _train(spec: RunSpec, execution: Execution, state: dict | None) -> Generator[Progress, None, Result]:
+def _train(
+    spec: RunSpec, execution: Execution, parent: Legacy | None, state: dict | None
+) -> Generator[Progress, None, Result]:
     if execution.threads:
         torch.set_num_threads(execution.threads)
     dataset = data.load(spec.data, execution.device)
     images, validation = data.split(dataset.train, spec.validation)
-    parts = prepare(spec, execution)
-    cost = _Cost.of(spec, parts.model)
+    method, parts = methods.get(spec.method), prepare(spec, execution, parent)
+    layers = flops.layer_flops(parts.model, dataset.source.shape)
+    dense = flops.inference_flops(network(spec, full=True), dataset.source.shape)
     step, seconds, spent = 0, 0.0, 0.0
     history, active = [], [{"epoch": 0, "counts": parts.sparsifier.counts()}]
     if state is not None:
@@ -91,42 +83,41 @@ def _train(spec: RunSpec, execution: Execution, state: dict | None) -> Generator
         numbers = dict(run_id=spec.run_id, step=step, history=tuple(history), active=tuple(active))
         return parts.snapshot(**numbers, seconds=seconds, spent=spent)
 
-    clock = time.perf_counter()
+    clock, decay_every = time.perf_counter(), spec.decay_every * spec.multiplier
     iterate = iteration(spec, execution, parts, dataset.source, images)
-    fraction = cost.fraction(parts.sparsifier)
+    fraction = flops.weighted(layers, parts.sparsifier.densities()) / dense
     while step < spec.total_steps:
         epoch, first = divmod(step, spec.steps_per_epoch)
         order = rng.numpy_generator(spec.seed, "order", epoch).permutation(len(images))
         order = torch.from_numpy(order).to(execution.device)
         for rows in order.split(spec.batch_size)[first:]:
-            rate = learning_rate(
-                step, spec.learning_rate, spec.decay_every * spec.multiplier, spec.decay_factor, spec.warmup
-            )
+            rate = learning_rate(step, spec.learning_rate, decay_every, spec.decay_factor, spec.warmup)
             parts.rate.fill_(rate)
             updated = iterate(rows)
-            spent += flops.step_fraction(fraction, updated and methods.get(spec.method).dense_gradients)
+            spent += flops.step_fraction(fraction, method.dense_momentum or (updated and method.dense_gradients))
             if updated:
-                fraction = cost.fraction(parts.sparsifier)
+                fraction = flops.weighted(layers, parts.sparsifier.densities()) / dense
             step += 1
             if step % spec.steps_per_epoch == 0:
-                history.append(
-                    _epoch_row(epoch + 1, rate, parts, evaluate(parts.model, validation, dataset, execution))
-                )
+                accuracy = evaluate(parts.model, validation, dataset, execution)
+                history.append(_epoch_row(epoch + 1, rate, parts, accuracy))
                 if (counts := parts.sparsifier.counts()) != active[-1]["counts"]:
                     active.append({"epoch": epoch + 1, "counts": counts})
             now = time.perf_counter()
             seconds, clock = seconds + now - clock, now
             yield Progress(spec, step, tuple(history), seconds, snapshot)
             clock = time.perf_counter()  # what the consumer does in between is not training
+    inherited = parent.train_flops if method.start == "parent" else 0.0
     return Result(
         history=tuple(history),
         active=tuple(active),
         test_accuracy=evaluate(parts.model, dataset.test, dataset, execution),
         test_flops=fraction,
-        train_flops=spent / spec.total_steps * spec.multiplier,
-        dense_flops=cost.dense,
+        train_flops=spent / spec.total_steps * spec.multiplier + inherited,
+        dense_flops=dense,
         seconds=seconds,
         images_per_second=spec.total_epochs * len(images) / seconds,
+        masks={name: mask.cpu() for name, mask in parts.sparsifier.masks.items()},
     )
 
 
@@ -155,19 +146,3 @@ def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execu
             logits = model(data.batch(images, rows, dataset.source))
         correct += (logits.argmax(1) == images.labels[rows]).sum()
     return 100 * correct.item() / len(images)
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """Inference FLOPs of this run's network, layer by layer, against the dense full-width one."""
-
-    layers: dict[str, float]
-    dense: float
-
-    @classmethod
-    def of(cls, spec: RunSpec, model: nn.Module) -> "_Cost":
-        shape = data.SOURCES[spec.data].shape
-        return cls(flops.layer_flops(model, shape), flops.inference_flops(network(spec, full=True), shape))
-
-    def fraction(self, sparsifier: Sparsifier) -> float:
-        return flops.weighted(self.layers, sparsifier.densities()) / self.dense

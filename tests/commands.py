@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rigl_nb import __main__ as cli
+from rigl_nb.report import commands as cli
 from rigl_nb.report import grids
 from rigl_nb.runs.store import Store
 

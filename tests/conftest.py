@@ -5,8 +5,8 @@ import synthetic
 import torch
 from hypothesis import settings
 
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.store import Store
-from rigl_nb.sources import SOURCES
 
 torch.set_num_threads(1)
 settings.register_profile("rigl", deadline=None, derandomize=True, database=None, max_examples=50)

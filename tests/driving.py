@@ -11,9 +11,11 @@ import torch
 from records import ORIGIN
 
 from rigl_nb import paths
-from rigl_nb.runs import attempt, engine
+from rigl_nb.execution import Execution
+from rigl_nb.methods import METHODS
+from rigl_nb.runs import attempt, engine, turns, workers
 from rigl_nb.runs.store import Store
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 from rigl_nb.train import train
 
 PLAIN = Execution(device="cpu", precision="fp32", channels_last=False, threads=1)
@@ -23,18 +25,22 @@ NATIVE = Execution(device="cpu", precision="bf16", channels_last=True, threads=1
 def tiny(method="RigL", **fields):
     """Return a run of 2 epochs of 11 iterations: updates at 3, 7, 11 and 15 where there are any."""
     defaults = {"data": "digits", "epochs": 2, "dropout": 0.2, "decay_every": 9, "warmup": 3}
-    if method not in ("Dense", "Small-Dense"):
+    if METHODS[method].start == "sparse":
         defaults["init"] = "ERK"
     if method != "Dense":
         defaults["density"] = 0.2
-    if method in ("SET", "RigL"):
+    if METHODS[method].moves:
         defaults["delta_t"] = 4
+    if method == "Pruning":
+        defaults["prune_start"] = 5
+    if method == "Lottery":
+        defaults["parent"] = tiny("Pruning", **{k: v for k, v in fields.items() if k == "seed"})
     return RunSpec(method=method, **(defaults | fields))
 
 
-def drive(spec, execution=PLAIN, state=None, look=None):
+def drive(spec, execution=PLAIN, parent=None, state=None, look=None):
     """Run to the end; call `look` with every progress; return (result, last snapshot)."""
-    run, last = train(spec, execution, state=state), None
+    run, last = train(spec, execution, parent, state), None
     while True:
         try:
             last = next(run)
@@ -111,7 +117,7 @@ class Engine:
 
     def __init__(self, store, specs, **how):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([engine.__name__, "sklearn.datasets"])
+        context.set_forkserver_preload([workers.__name__, "sklearn.datasets"])
         self.line, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, store.root, specs), kwargs=how)
         self.process.start()
@@ -147,11 +153,11 @@ def _work(line, root, specs, wait=(), bomb=None, arguments=()) -> None:
         if message == wait:
             line.recv()
 
-    def begun(spec, execution, state):
+    def begun(spec, execution, parent, state):
         say("begun", spec.run_id, state["step"] if state else 0)
-        return (yield from train(spec, execution, state))
+        return (yield from train(spec, execution, parent, state))
 
-    attempt.CHECKPOINT_EVERY, engine.NOTIFY_EVERY, engine.LOOK_AGAIN = -math.inf, 0, 0.05
+    attempt.CHECKPOINT_EVERY, turns.NOTIFY_EVERY, turns.LOOK_AGAIN = -math.inf, 0, 0.05
     attempt.train, engine.provenance = begun, lambda device: ORIGIN
     say("ready")
     if bomb:

@@ -2,8 +2,10 @@
 
 import math
 
+from rigl_nb.execution import Execution
+from rigl_nb.methods import METHODS
 from rigl_nb.runs.record import Record, from_result
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result
 
 PLAIN = Execution(device="cpu", precision="fp32", channels_last=False, threads=1)
@@ -21,12 +23,16 @@ ORIGIN = {
 def tiny(method="RigL", **fields) -> RunSpec:
     """Return a run of the digits of one epoch, 11 iterations, with an update of the masks every third."""
     defaults = {"data": "digits", "epochs": 1}
-    if method not in ("Dense", "Small-Dense"):
+    if METHODS[method].start == "sparse":
         defaults["init"] = "ERK"
     if method != "Dense":
         defaults["density"] = 0.2
-    if method not in ("Dense", "Small-Dense", "Static"):
+    if METHODS[method].moves:
         defaults["delta_t"] = 3
+    if method == "Pruning":
+        defaults["prune_start"] = 2
+    if method == "Lottery":
+        defaults["parent"] = tiny("Pruning", **{k: v for k, v in fields.items() if k == "seed"})
     return RunSpec(method=method, **(defaults | fields))
 
 
@@ -54,6 +60,7 @@ def result(spec: RunSpec, **changes) -> Result:
         "dense_flops": 3.0e8,
         "seconds": 100 / 3,
         "images_per_second": 20_000 / 3,
+        "masks": {},
     }
     return Result(**(values | changes))
 

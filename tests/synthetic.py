@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
-from rigl_nb.sources import SOURCES
+from rigl_nb.data.sources import SOURCES
 
 TRAIN, TEST = 50, 12
 LABELS = {"cifar10": ("label", "labels", 10), "cifar100": ("fine_label", "fine_labels", 100)}

@@ -12,10 +12,10 @@ import pytest
 from driving import PLAIN, held, run, stored
 from records import files, tiny
 
+from rigl_nb.execution import Execution
 from rigl_nb.report import grids
-from rigl_nb.runs import attempt, engine
+from rigl_nb.runs import attempt, engine, turns
 from rigl_nb.runs.store import Store
-from rigl_nb.spec import Execution
 
 SPECS = [tiny(), tiny("SET"), tiny("Dense")]
 
@@ -59,7 +59,8 @@ def clock(monkeypatch) -> Clock:
                 return end.value
             yield progress
 
-    monkeypatch.setattr(engine, "time", clock)
+    for module in (engine, turns):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(attempt, "train", train)
     return clock
 
@@ -128,7 +129,7 @@ def test_a_run_is_not_begun_that_cannot_be_prepared_in_time(store, clock):
 def test_those_that_share_leave_together(store, clock, undisturbed):
     """Three runs need three turns to come round."""
     summary = run(SPECS, store, execution=replace(PLAIN, sharing=3), deadline=150.0)
-    assert clock.now + engine.RESERVE + 4 * 10.0 > 150.0 >= clock.now + engine.RESERVE
+    assert clock.now + turns.RESERVE + 4 * 10.0 > 150.0 >= clock.now + turns.RESERVE
     assert summary == engine.Summary(0, {}, 3)
     assert [held(store, spec) for spec in SPECS] == [5, 3, 3]
     goes_on(store, SPECS, undisturbed)
@@ -159,7 +160,7 @@ def test_a_deadline_in_the_past_trains_nothing_and_loses_nothing(store, workers,
 def test_a_worker_that_comes_too_late_does_not_begin(store):
     """There is time to start a process, but none to train in it."""
     ends = []
-    deadline = time.monotonic() + engine.RESERVE * 1.25
+    deadline = time.monotonic() + turns.RESERVE * 1.25
     summary = run(SPECS, store, workers=2, deadline=deadline, notify=lambda event: ends.append(event.kind))
     assert summary == engine.Summary(0, {}, 3)
     assert set(ends) <= {"left"}

@@ -13,9 +13,9 @@ import torch
 from driving import PLAIN, held, run
 from records import files, tiny
 
-from rigl_nb.runs import attempt, engine
+from rigl_nb.execution import Execution
+from rigl_nb.runs import attempt, engine, turns
 from rigl_nb.runs.store import Store
-from rigl_nb.spec import Execution
 
 SPEC, OTHER = tiny(), tiny("Dense")
 
@@ -31,7 +31,7 @@ def undisturbed(tmp_path_factory) -> dict:
 @pytest.fixture(autouse=True)
 def chatty(monkeypatch):
     """Let the engine tell of every iteration."""
-    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_full_disk_at_the_end_of_a_sitting_is_said(store, monkeypatch, way, un
         with pytest.raises(SystemExit) if way == "signal" else nullcontext():
             return run([SPEC], store, deadline=1e9, notify=hear)
 
-    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock.now))
     leave(3)
     assert held(store, SPEC) == 3
     with monkeypatch.context() as patch:

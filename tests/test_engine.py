@@ -10,7 +10,7 @@ from driving import run, stored, trainings
 from records import ORIGIN, made, tiny
 
 from rigl_nb import methods
-from rigl_nb.runs import attempt, engine
+from rigl_nb.runs import attempt, engine, turns
 from rigl_nb.runs.record import RecordError
 from rigl_nb.runs.store import Store
 
@@ -34,7 +34,7 @@ def trained(monkeypatch) -> list:
 @pytest.fixture
 def chatty(monkeypatch):
     """Let the engine tell of every iteration."""
-    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
 
 
 # ---- what is missing
@@ -77,7 +77,7 @@ def test_a_trained_run_leaves_a_complete_record(store, undisturbed):
     assert 0 < one.test_flops < one.train_flops < 1
     assert one.numbers() == undisturbed[spec.run_id]
     left = {path.name for path in store.path(spec).parent.iterdir()} - {"seed-0.lock"}
-    assert left == {"seed-0.json"}
+    assert left == {"seed-0.json", "seed-0.masks.npz"}
 
 
 def test_what_a_store_holds_is_not_trained_again(store, trained):
@@ -105,7 +105,7 @@ def test_events_tell_the_story_in_order(store, chatty):
 
 def test_a_run_does_not_chatter(store, monkeypatch):
     """It tells of its first iteration, of one every so often, and of its end."""
-    monkeypatch.setattr(engine, "NOTIFY_EVERY", math.inf)
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", math.inf)
     events = []
     run(SPECS[:2], store, notify=lambda event: events.append((event.spec, event.kind, event.step)))
     assert events == [(spec, *said) for spec in SPECS[:2] for said in (("progress", 1), ("done", 11))]

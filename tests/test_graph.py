@@ -9,8 +9,8 @@ from records import PLAIN
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rigl_nb import graph, train
-from rigl_nb.spec import Execution
+from rigl_nb import train
+from rigl_nb.execution import Execution, graph
 
 aten = torch.ops.aten
 

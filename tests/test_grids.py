@@ -12,7 +12,7 @@ from rigl_nb.report.grids import PROFILES, PUBLISHED, SECTIONS, published, specs
 
 SECTION = "05_1"
 ALL = {profile: specs(SECTION, profile) for profile in PROFILES}
-HERE = ("Dense", "Small-Dense", "Static", "SET", "RigL")  # the methods of this grid that exist
+METHODS = {"Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "Pruning", "Lottery"}  # Table 2's
 
 
 def row(spec) -> tuple:
@@ -26,14 +26,15 @@ def table2() -> set[tuple]:
     return {(r["method"], r["init"] or None, int(r["multiplier"]), float(r["density"])) for r in rows}
 
 
-# ---- sizes: {profile: (data, model, epochs, steps, T_end, decay_every, delta_t)}
+# ---- sizes: {profile: (data, model, epochs, steps, T_end, decay_every, delta_t, warm-up and start of Pruning)}
 # smoke: 11 iterations an epoch; 440 / 88,000 of 30,000; T_end // 20 = 330 // 20
 # quick: 352 iterations an epoch; 1,056 / 88,000 of 30,000; 792 // 20
+# Pruning: 440 / 88,000 of 3,500 and 700 are 17.5 and 3.5, rounded to even; 1,056 / 88,000 are 42 and 8.4
 SIZES = {
-    "smoke": ("digits", "wrn-10-1", 40, 440, 330, 150, 16),
-    "quick": ("cifar10", "wrn-10-1", 3, 1_056, 792, 360, 39),
-    "short": ("cifar10", "wrn-22-2", 25, 8_800, 6_600, 3_000, 100),
-    "paper": ("cifar10", "wrn-22-2", 250, 88_000, 66_000, 30_000, 100),
+    "smoke": ("digits", "wrn-10-1", 40, 440, 330, 150, 16, 18, 4),
+    "quick": ("cifar10", "wrn-10-1", 3, 1_056, 792, 360, 39, 42, 8),
+    "short": ("cifar10", "wrn-22-2", 25, 8_800, 6_600, 3_000, 100, 350, 70),
+    "paper": ("cifar10", "wrn-22-2", 250, 88_000, 66_000, 30_000, 100, 3_500, 700),
 }
 
 
@@ -44,22 +45,25 @@ def test_the_profiles_are_the_four():
 
 @pytest.mark.parametrize("profile", SIZES)
 def test_every_run_has_its_profiles_size(profile):
-    data, model, epochs, steps, t_end, decay_every, delta_t = SIZES[profile]
+    data, model, epochs, steps, t_end, decay_every, delta_t, warmup, prune_start = SIZES[profile]
     for spec in ALL[profile]:
         assert (spec.data, spec.model, spec.epochs) == (data, model, epochs)
         assert spec.total_steps == steps * spec.multiplier
         assert spec.t_end == t_end * spec.multiplier
         assert spec.decay_every == decay_every, "N× does not enter: training stretches it itself"
         assert spec.delta_t in (None, delta_t)
-        assert (spec.delta_t is None) == (spec.method in ("Dense", "Small-Dense", "Static"))
-        assert spec.warmup == 0
+        assert (spec.delta_t is None) == (spec.method in ("Dense", "Small-Dense", "Static", "Lottery"))
+        pruned = spec.method == "Pruning"
+        assert (spec.warmup, spec.prune_start) == ((warmup, prune_start) if pruned else (0, None))
         assert spec.validation == (200 if data == "digits" else 5_000)
 
 
 def test_the_paper_profile_is_the_papers_recipe():
     """Nothing but method, distribution, density, multiplier and seed differs from the defaults."""
     for spec in ALL["paper"]:
-        default = replace(spec, decay_every=None, delta_t=None, alpha=None, validation=None, warmup=None)
+        default = replace(
+            spec, decay_every=None, delta_t=None, alpha=None, validation=None, warmup=None, prune_start=None
+        )
         assert default == spec
 
 
@@ -74,15 +78,15 @@ def test_a_smoke_run_sees_twenty_updates():
 
 @pytest.mark.parametrize("profile", ["short", "paper"])
 def test_every_row_of_table_2_occurs_with_three_seeds(profile):
-    wanted = {r for r in table2() if r[0] in HERE}
-    assert len(wanted) == 21
+    wanted = table2()
+    assert len(wanted) == 31
     for seed in (0, 1, 2):
         assert wanted <= {row(spec) for spec in ALL[profile] if spec.seed == seed}
 
 
 def test_quick_is_density_01_with_three_seeds_for_table_2():
-    wanted = {r for r in table2() if r[0] in HERE and r[3] in (0.1, 1.0)}
-    assert len(wanted) == 11
+    wanted = {r for r in table2() if r[3] in (0.1, 1.0)}
+    assert len(wanted) == 16
     for seed in (0, 1, 2):
         assert wanted <= {row(spec) for spec in ALL["quick"] if spec.seed == seed}
     assert {spec.density for spec in ALL["quick"]} == {0.1, 1.0}
@@ -93,12 +97,12 @@ def test_quick_is_density_01_with_three_seeds_for_table_2():
 def test_smoke_is_density_01_with_one_seed():
     assert {spec.density for spec in ALL["smoke"]} == {0.1, 1.0}
     assert {spec.seed for spec in ALL["smoke"]} == {0}
-    assert {r for r in table2() if r[0] in HERE and r[3] != 0.2} <= {row(spec) for spec in ALL["smoke"]}
+    assert {r for r in table2() if r[3] != 0.2} <= {row(spec) for spec in ALL["smoke"]}
 
 
 def test_every_profile_has_every_kind_of_row():
     for profile in PROFILES:
-        assert {spec.method for spec in ALL[profile]} == set(HERE)
+        assert {spec.method for spec in ALL[profile]} == METHODS
         assert {spec.init for spec in ALL[profile]} == {None, "Random", "ERK"}
         assert {spec.multiplier for spec in ALL[profile]} == {1, 2}
 
@@ -110,12 +114,19 @@ def test_figure_1_spans_the_densities():
             assert {spec.density for spec in found} == {0.05, 0.1, 0.2, 0.5}
 
 
-def test_a_new_method_brings_its_rows(monkeypatch):
-    before = {row(spec) for spec in ALL["paper"]}
-    monkeypatch.setitem(methods.METHODS, "SNFS", replace(methods.RIGL, name="SNFS"))
-    after = {row(spec) for spec in specs(SECTION, "paper")}
-    assert after - before == {r for r in table2() if r[0] == "SNFS"}
-    assert len(after - before) == 6
+def test_a_table_has_only_rows_whose_method_exists(monkeypatch):
+    monkeypatch.delitem(methods.METHODS, "SNFS")
+    gone = {row(spec) for spec in ALL["paper"]} - {row(spec) for spec in specs(SECTION, "paper")}
+    assert gone == {r for r in table2() if r[0] == "SNFS"}
+
+
+@pytest.mark.parametrize("profile", SIZES)
+def test_a_ticket_comes_from_the_pruning_of_its_seed(profile):
+    """The very run of the table: it is trained once."""
+    pruned = {(spec.density, spec.seed): spec for spec in ALL[profile] if spec.method == "Pruning"}
+    tickets = [spec for spec in ALL[profile] if spec.method == "Lottery"]
+    assert tickets and len(tickets) == len(pruned)
+    assert all(spec.parent == pruned[spec.density, spec.seed] for spec in tickets)
 
 
 @pytest.mark.parametrize("profile", SIZES)

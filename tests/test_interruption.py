@@ -13,10 +13,10 @@ import torch
 from driving import run, stored
 from records import tiny
 
+from rigl_nb.execution import Execution
 from rigl_nb.report import grids
-from rigl_nb.runs import engine
+from rigl_nb.runs import engine, turns
 from rigl_nb.runs.store import Store
-from rigl_nb.spec import Execution
 
 PATIENCE = 600  # seconds until a hanging process is given up
 SPECS = [tiny(), tiny("SET")]
@@ -41,8 +41,8 @@ def handlers():
 @pytest.fixture(autouse=True)
 def chatty(monkeypatch):
     """Let the engine tell of every iteration, and look again at once."""
-    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
-    monkeypatch.setattr(engine, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)
 
 
 # ---- a signal to this process

@@ -10,13 +10,13 @@ import pytest
 from driving import Engine, at_its_beginning, at_line, before_the_name, held, in_the_bytes, run, stored
 from records import files, tiny
 
-from rigl_nb.runs import engine
-from rigl_nb.runs.store import Store
+from rigl_nb.runs import engine, workers
+from rigl_nb.runs.store import MASKS, Store
 
 SPECS = [tiny(), tiny("SET")]
 NAMES = [spec.run_id for spec in SPECS]
 LINES = 40_000  # of the package's code that the two runs of a chain go through, roughly
-WRITES = 12  # files that a run writes: a checkpoint for every iteration, and its record
+WRITES = 13  # files that a run writes: a checkpoint for every iteration, its masks, and its record
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,10 @@ def undisturbed(tmp_path_factory) -> dict:
 
 
 def whole(store) -> bool:
-    """Tell whether every file is a record or a checkpoint that can be read, a lock, or hidden."""
+    """Tell whether every file is a record, masks or a checkpoint that can be read, a lock, or hidden."""
     store.records()
     kinds = {".json": store.find, ".checkpoint": lambda spec: held(store, spec), ".lock": lambda spec: True}
+    kinds[MASKS] = store.find_masks
     seen = [name for name in files(store.root) if not name.split("/")[1].startswith(".")]
     known = {f"{spec.run_id}{ending}": (spec, read) for spec in SPECS for ending, read in kinds.items()}
     return all(name in known and known[name][1](known[name][0]) for name in seen)
@@ -81,7 +82,7 @@ def test_what_a_killed_write_leaves_is_cleared_away(bomb, store):
     assert Engine(store, SPECS[:1], bomb=bomb, arguments=(5,)).end() == -signal.SIGKILL
     assert any("/." in name for name in files(store.root)), "the kill left a part of a file"
     run(SPECS[:1], store)
-    assert [name for name in files(store.root) if not name.endswith(".lock")] == [f"{NAMES[0]}.json"]
+    assert [name for name in files(store.root) if not name.endswith((".lock", MASKS))] == [f"{NAMES[0]}.json"]
 
 
 # ---- a worker is killed
@@ -113,7 +114,7 @@ def test_a_killed_worker_fails_its_own_run_only(store, undisturbed):
 @pytest.mark.parametrize("number, end", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_worker_that_a_signal_to_all_ends_is_no_failure(store, number, end, monkeypatch):
     """A new process may hear it before it knows what to do about it, and its end before the engine looks up."""
-    plain, ends = engine.wait, []
+    plain, ends = workers.wait, []
 
     def wait(connections, timeout):
         for process in multiprocessing.active_children():
@@ -122,8 +123,8 @@ def test_a_worker_that_a_signal_to_all_ends_is_no_failure(store, number, end, mo
         signal.raise_signal(number)
         return plain(connections, timeout)
 
-    monkeypatch.setattr(engine, "_work", at_its_beginning)
-    monkeypatch.setattr(engine, "wait", wait)
+    monkeypatch.setattr(workers, "_work", at_its_beginning)
+    monkeypatch.setattr(workers, "wait", wait)
     with pytest.raises(end):
         run(SPECS, store, workers=2, notify=lambda event: ends.append(event.kind))
     assert not any(store.failure(spec) for spec in SPECS)

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from records import made
 
-from rigl_nb import __main__ as cli
 from rigl_nb import methods, paths
+from rigl_nb.report import commands as cli
 from rigl_nb.report import grids
 from rigl_nb.runs import attempt, engine
 from rigl_nb.runs.store import Store

@@ -3,7 +3,7 @@
 import pytest
 from records import made
 
-from rigl_nb import __main__ as cli
+from rigl_nb.report import commands as cli
 from rigl_nb.report import grids
 from rigl_nb.runs import engine
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rigl_nb import masks
-from rigl_nb.masks import drop, grow, random_mask, rewire, rigl_update, top
+from rigl_nb.masks import carry, drop, grow, random_mask, rigl_update, top
 from rigl_nb.rng import numpy_generator
 
 NAN = float("nan")
@@ -106,15 +106,14 @@ def test_grow_is_capped_at_the_room():
     assert torch.equal(grow(row(1, 2, 3), bits("100"), 5), bits("111"))
 
 
-def test_rewire_by_hand():
-    """Drops 1 and 2 (smallest), grows 2 (regrown) and 4 (new): 2 keeps what it had, 4 starts at zero."""
+def test_carry_by_hand():
+    """1 is dropped, 2 dropped and regrown, 4 new: 2 keeps what it had, 4 starts at zero, whatever was there."""
     weight, mask = row(5, 1, -2, 4, 7, 0), bits("111100")
-    velocity, square = row(1, 2, 3, 4, 9, 9), row(6, 7, 8, 9, 5, 5)
-    new, after, (v, s) = rewire(weight, mask, row(0, 1, 8, 0, 6, 2), 2, (velocity, square))
+    new = grow(row(0, 1, 8, 0, 6, 2), drop(weight, mask, 2), 2)
     assert torch.equal(new, bits("101110"))
-    assert after.tolist() == [5, 0, -2, 4, 0, 0]
-    assert v.tolist() == [1, 0, 3, 4, 0, 0]
-    assert s.tolist() == [6, 0, 8, 9, 0, 0]
+    assert carry(weight, mask, new).tolist() == [5, 0, -2, 4, 0, 0]
+    assert carry(row(1, 2, 3, 4, 9, 9), mask, new).tolist() == [1, 0, 3, 4, 0, 0]
+    assert carry(row(0, 0, float("nan"), 0, float("inf"), 0), mask, new)[4] == 0
 
 
 def test_rigl_update_by_hand():

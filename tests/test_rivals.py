@@ -4,11 +4,12 @@ import signal
 import threading
 
 import filelock
+import numpy as np
 import pytest
 from driving import Engine, run, stored, trainings
 from records import made, tiny
 
-from rigl_nb.runs import engine
+from rigl_nb.runs import engine, turns
 from rigl_nb.runs.store import Store
 
 SPECS = [tiny(), tiny("SET"), tiny("Static"), tiny("Dense")]
@@ -35,7 +36,7 @@ def trained(monkeypatch) -> list:
 @pytest.fixture
 def elsewhere(store, monkeypatch):
     """Return the lock of the first run, as another process holds it; the engine looks again at once."""
-    monkeypatch.setattr(engine, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)
     lock = store.path(SPECS[0], ".lock")
     lock.parent.mkdir(parents=True)
     with filelock.FileLock(lock) as held:
@@ -63,6 +64,7 @@ def test_a_run_that_another_process_finishes_is_not_trained_again(store, elsewhe
     def hear(event):
         looks.append(event.kind)
         if len(looks) == 3:
+            store.save_masks(spec, {"fc.weight": np.ones((10, 64), bool)}, "0" * 64)
             store.save(made(spec, test_accuracy=12.0))
             elsewhere.release()
 

@@ -10,7 +10,7 @@ from driving import PLAIN, held, run, stored
 from records import tiny
 
 from rigl_nb import methods
-from rigl_nb.runs import engine
+from rigl_nb.runs import engine, turns
 from rigl_nb.runs.store import Store
 
 SPECS = [tiny(), tiny("Dense"), tiny("SET", dropout=0.2), tiny("Small-Dense"), tiny("Static", seed=1)]
@@ -28,7 +28,7 @@ def undisturbed(tmp_path_factory) -> dict:
 @pytest.fixture(autouse=True)
 def chatty(monkeypatch):
     """Let the engine tell of every iteration."""
-    monkeypatch.setattr(engine, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
 
 
 def share(specs, store, number, notify=lambda event: None):

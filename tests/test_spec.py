@@ -7,7 +7,8 @@ import math
 import pytest
 
 from rigl_nb import methods
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.execution import Execution
+from rigl_nb.spec import RunSpec
 
 BASE = {"method": "RigL", "init": "ERK", "density": 0.1}
 
@@ -111,6 +112,7 @@ def test_a_spec_is_frozen_and_comparable():
     assert run != spec(seed=1)
 
 
+PRUNED = RunSpec(method="Pruning", density=0.1)
 OTHERS = [
     {"data": "cifar100", "model": "wrn-22-2"},
     {"model": "wrn-16-2"},
@@ -139,6 +141,13 @@ OTHERS = [
     {"method": "Static"},
     {"method": "Dense", "init": None, "density": None},
     {"method": "Small-Dense", "init": None},
+    {"method": "Pruning", "init": None},
+    {"method": "Pruning", "init": None, "prune_start": 900},
+    {"method": "Lottery", "init": None, "parent": PRUNED},
+    {"method": "Lottery", "init": None, "parent": dataclasses.replace(PRUNED, prune_start=900)},
+    {"init": "Mask", "parent": RunSpec(method="RigL-SM", init="Random", density=0.1)},
+    {"init": "Mask", "parent": RunSpec(method="RigL-SM", init="ERK", density=0.1)},
+    {"init": "Densities", "parent": RunSpec(method="RigL-SM", init="ERK", density=0.1)},
 ]
 
 
@@ -174,7 +183,7 @@ def test_ids_are_file_names(fields):
 
 @pytest.mark.parametrize("fields", [{}, *OTHERS])
 def test_round_trip_through_json(fields):
-    run = spec(**fields, seed=2)
+    run = spec(**fields, seed=0 if "parent" in fields else 2)
     values = json.loads(json.dumps(run.to_dict()))
     assert RunSpec.from_dict(values) == run
     assert RunSpec.from_dict(values).run_id == run.run_id

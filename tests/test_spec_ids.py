@@ -31,6 +31,8 @@ REFERENCE = {
     "dropout": 0.3,
     "validation": 5_000,
     "update_until": 0.75,
+    "prune_start": None,
+    "parent": None,
 }
 UNMASKED = {"init": None, "alpha": None, "delta_t": None}
 CIFAR100 = {

@@ -1,7 +1,8 @@
 """The report's experiments as lists of runs, by section and profile, most telling runs first."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from rigl_nb.methods import METHODS
 from rigl_nb.spec import RunSpec
 
 PUBLISHED = Path(__file__).parent / "published"
-PAPER_STEPS = 88_000
+PAPER_STEPS, PAPER_EPOCHS = 88_000, 250
 EVIDENCE = ("paper", "short", "quick")  # profiles whose records are published, strongest first
 
 
@@ -40,14 +41,16 @@ class Profile:
     def spec(self, data: str, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
         fields = {"data": data} | dict(self.stand_in.get(data, {}))
-        base = RunSpec(method=row.method, init=row.init, density=row.density, epochs=self.epochs, **fields)
-        share = base.total_steps / PAPER_STEPS
-        scaled = {"decay_every": max(1, round(base.decay_every * share))}
-        if base.warmup:
-            scaled["warmup"] = max(1, round(base.warmup * share))
+        if row.method == "Lottery":
+            fields["parent"] = self.spec(data, Row("Pruning", None, row.density), seed)
+        base = RunSpec(method=row.method, init=row.init, density=row.density, seed=seed, epochs=PAPER_EPOCHS, **fields)
+        total = self.epochs * base.steps_per_epoch
+        steps = {name: getattr(base, name) for name in ("decay_every", "warmup", "prune_start")}
+        scaled = {name: max(1, round(value * total / PAPER_STEPS)) for name, value in steps.items() if value}
         if base.delta_t:
-            scaled["delta_t"] = max(1, round(base.delta_t * min(1.0, base.t_end // 20 / 100)))
-        return RunSpec.from_dict(base.to_dict() | scaled | {"multiplier": row.multiplier, "seed": seed})
+            updates = math.floor(base.update_until * total) // 20 / 100
+            scaled["delta_t"] = max(1, round(base.delta_t * min(1.0, updates)))
+        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled)
 
 
 SMALL = {"model": "wrn-10-1"}
@@ -134,6 +137,6 @@ def published(name: str) -> pd.DataFrame:
 
 
 def _priority(row: Row) -> tuple:
-    """Dense first, then density 0.1, 0.2 and the others; within a density the report's training length first."""
+    """Dense first, then density 0.1, 0.2, the others; there the report's length first, a ticket after its Pruning."""
     density = {1.0: -1, 0.1: 0, 0.2: 1}.get(row.density, 2)
-    return (density, row.multiplier, row.method == "Small-Dense")
+    return (density, row.multiplier, row.method == "Lottery", row.method == "Small-Dense")

@@ -11,9 +11,11 @@ from pathlib import Path
 import filelock
 import torch
 
+from rigl_nb.execution import Execution
+from rigl_nb.iteration import Legacy, digest
 from rigl_nb.runs.record import from_result
 from rigl_nb.runs.store import Store, write
-from rigl_nb.spec import Execution, RunSpec
+from rigl_nb.spec import RunSpec
 from rigl_nb.train import Progress, train
 
 CHECKPOINT_EVERY = 30.0  # seconds; a kill costs at most the work since the last one
@@ -32,24 +34,38 @@ class Event:
 Notify = Callable[[Event], None]
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where and how the runs of a batch are trained; equal for all of them."""
+
+    store: Store
+    published: tuple[Store, ...]  # other stores, from which parents are taken
+    execution: Execution
+    origin: dict  # of the code, the `provenance` of records
+
+
 class Leave(Exception):
     """Thrown into an attempt that has to end early."""
 
 
-def attempt(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> Generator[Progress, None, Event]:
+def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]:
     """Train one run, yielding after every iteration; the event that it returns says how the run ended.
 
     Leave, thrown into the generator, ends it with a checkpoint. A crash becomes an event, and is kept beside the
-    records.
+    records. A run whose parent is not trained yet is busy.
     """
+    store = setting.store
     lock = store.path(spec, ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock, timeout=0):
             for partial in lock.parent.glob(f".{lock.stem}.*"):  # of a write that a kill cut short
                 partial.unlink(missing_ok=True)
-            if store.find(spec) is None:
-                yield from _train(spec, store, execution, origin)
+            if not store.finished(spec):
+                legacy = spec.parent and inheritance(spec.parent, setting)
+                if spec.parent and not legacy:
+                    return Event(spec, "busy", text=f"its parent {spec.parent.run_id} is not trained yet")
+                yield from _train(spec, setting, legacy)
             record = store.find(spec)
     except filelock.Timeout:
         return Event(spec, "busy", text="another process trains it")
@@ -59,6 +75,22 @@ def attempt(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> 
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
     return Event(spec, "done", spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
+
+
+def inheritance(spec: RunSpec, setting: Setting) -> Legacy | None:
+    """What a finished run leaves to its children, from the first store that has all of it; None where none has.
+
+    Raises ValueError where the run started from other weights than its seed gives here.
+    """
+    for store in (setting.store, *setting.published):
+        if (record := store.find(spec)) and (kept := store.find_masks(spec)):
+            if kept[1] != digest(spec):
+                raise ValueError(
+                    f"seed {spec.seed} gives other weights on {setting.origin['hardware']} than on "
+                    f"{record.provenance['hardware']}, where {spec.run_id} was trained: train that run here too"
+                )
+            return Legacy({name: torch.from_numpy(mask) for name, mask in kept[0].items()}, record.train_flops)
+    return None
 
 
 def failed(spec: RunSpec, store: Store, reason: str, trace: str = "") -> Event:
@@ -74,16 +106,18 @@ def underway(progress: Progress) -> Event:
     known = "" if accuracy is None else f", validation {accuracy:.1f} %"
     spec = progress.spec
     epoch = min(progress.step // spec.steps_per_epoch + 1, spec.total_epochs)
-    text = f"epoch {epoch}/{spec.total_epochs}, {progress.images_per_second:,.0f} images/s{known}"
+    speed = progress.step * spec.batch_size / progress.seconds
+    text = f"epoch {epoch}/{spec.total_epochs}, {speed:,.0f} images/s{known}"
     return Event(spec, "progress", progress.step, text)
 
 
-def _train(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> Generator[Progress, None, None]:
+def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[Progress, None, None]:
+    store, execution, origin = setting.store, setting.execution, setting.origin
     checkpoint = store.path(spec, ".checkpoint")
     state = _resumable(checkpoint, spec, execution)
     if state and (state["origin"]["dirty"] or state["origin"]["commit"] != origin["commit"]):
         origin = origin | {"dirty": True}  # trained by more than this commit's code
-    steps = train(spec, execution, state)
+    steps = train(spec, execution, legacy, state)
 
     def save(progress: Progress) -> None:
         buffer = io.BytesIO()
@@ -95,6 +129,9 @@ def _train(spec: RunSpec, store: Store, execution: Execution, origin: dict) -> G
         try:
             progress = next(steps)
         except StopIteration as done:
+            if done.value.masks:
+                masks = {name: mask.numpy() for name, mask in done.value.masks.items()}
+                store.save_masks(spec, masks, digest(spec))
             store.save(from_result(spec, done.value, execution, origin))
             checkpoint.unlink(missing_ok=True)
             return

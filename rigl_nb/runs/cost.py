@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from rigl_nb import flops, methods, models
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.record import Record
-from rigl_nb.sources import SOURCES
 from rigl_nb.spec import RunSpec
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from rigl_nb import paths
-from rigl_nb.sources import SOURCES
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.spec import RunSpec
 
 FORMAT = 1

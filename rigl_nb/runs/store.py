@@ -1,18 +1,24 @@
 """A folder of records: find one, save one, all of them as a table; and publishing from one folder into another."""
 
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from rigl_nb.methods import METHODS
 from rigl_nb.runs.record import Record, RecordError
 from rigl_nb.spec import RunSpec
 
 OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
+MASKS = ".masks.npz"
+MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
 OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds")
 
 
@@ -36,6 +42,33 @@ class Store:
         write(path, record.to_json())
         self.path(record.spec, ".failed.json").unlink(missing_ok=True)
         return path
+
+    def save_masks(self, spec: RunSpec, masks: Mapping[str, np.ndarray], weights: str) -> None:
+        """Keep a run's final masks beside its record, a bit each, and the digest of its initial weights."""
+        bits = np.packbits(np.concatenate([mask.ravel() for mask in masks.values()]))
+        shapes = json.dumps({name: mask.shape for name, mask in masks.items()})
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, bits=bits, shapes=shapes, weights=weights)
+        write(self.path(spec, MASKS), buffer.getvalue())
+
+    def find_masks(self, spec: RunSpec) -> tuple[dict[str, np.ndarray], str] | None:
+        """What `save_masks` kept; None when there is none, RecordError when the file is damaged."""
+        path = self.path(spec, MASKS)
+        if not path.exists():
+            return None
+        try:
+            with np.load(path) as content:
+                bits, weights = np.unpackbits(content["bits"]).astype(bool), str(content["weights"])
+                shapes = {name: tuple(shape) for name, shape in json.loads(str(content["shapes"])).items()}
+            ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])
+            parts = np.split(bits[: ends[-1]], ends[:-1])
+            return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}, weights
+        except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+            raise RecordError(f"{path} is damaged ({error}). Remove it to train the run again") from error
+
+    def finished(self, spec: RunSpec) -> bool:
+        """Whether the run's record is there, and its masks where it has any."""
+        return self.find(spec) is not None and (not METHODS[spec.method].masked or self.path(spec, MASKS).exists())
 
     def records(self) -> list[Record]:
         """All records, ordered by run id; RecordError names a damaged file."""
@@ -65,9 +98,10 @@ class Store:
 def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:
     """Copy the records of `specs` that `source` holds and `target` lacks; all are checked before any is copied.
 
+    With a parent's record go its masks, so that its child can be trained from published files alone.
     Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
     """
-    unique = {spec.run_id: spec for spec in specs}.values()
+    unique = list({spec.run_id: spec for spec in specs}.values())
     found = [record for spec in unique if target.find(spec) is None and (record := source.find(spec))]
     for record in found:
         if not record.provenance.get("commit"):
@@ -77,7 +111,11 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
                 f"{source.path(record.spec)} was trained by code that differs from its commit "
                 f"{record.provenance['commit'][:9]}: commit and train again, or publish with --allow-dirty"
             )
+    parents = {spec.parent.run_id for spec in unique if spec.parent}
     for record in found:
+        masks = source.path(record.spec, MASKS)
+        if record.spec.run_id in parents and masks.exists() and masks.stat().st_size <= MASKS_LIMIT:
+            write(target.path(record.spec, MASKS), masks.read_bytes())
         target.save(record)
     return found
 

@@ -1,10 +1,12 @@
 """What a GPU needs to run at its own speed: a stream for each training, and pieces of an iteration as CUDA graphs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
 
+T, R = TypeVar("T"), TypeVar("R")
 WARM_UP = 3  # calls before the capture, in which libraries set themselves up and buffers come to be
 
 
@@ -23,6 +25,18 @@ def lane(device: str) -> Callable[[], AbstractContextManager]:
             yield
 
     return enter
+
+
+def on_a_lane(steps: Generator[T, None, R], device: str) -> Generator[T, None, R]:
+    """The same generator, each step of which runs on one lane; the lane is left before the consumer's turn."""
+    enter = lane(device)
+    while True:
+        with enter():
+            try:
+                value = next(steps)
+            except StopIteration as done:
+                return done.value
+        yield value
 
 
 class Replay:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rigl_nb import paths, rng, sources
-from rigl_nb.sources import PARTS, SOURCES, DataError, Source
+from rigl_nb import paths, rng
+from rigl_nb.data import sources
+from rigl_nb.data.sources import PARTS, SOURCES, DataError, Source
 
 CACHE_FORMAT = 1
 KEYS = (("x", "pixels"), ("y", "labels"))

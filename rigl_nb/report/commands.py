@@ -1,0 +1,202 @@
+"""The command line: train what is missing, show what there is, publish records, build the report."""
+
+import argparse
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from rigl_nb import paths
+from rigl_nb.execution import Execution
+from rigl_nb.methods import METHODS
+from rigl_nb.report import grids
+from rigl_nb.runs import cost, engine
+from rigl_nb.runs.progress import display
+from rigl_nb.runs.record import hardware
+from rigl_nb.runs.store import Store, publish
+from rigl_nb.spec import RunSpec
+
+STARTED = time.monotonic()
+LEFT = 75  # exit code: the time budget is spent and runs are left (EX_TEMPFAIL, try again)
+FILTERS = {"method": str, "init": str, "density": float, "multiplier": int, "seed": int}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    for root in (paths.results, paths.build, paths.data):
+        root()  # made absolute once, for kernels and workers
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return options.command(options) or 0
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished runs are kept; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        if options.debug:
+            raise
+        print(f"rigl_nb {options.name}: {error}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what is missing."""
+    return _train(_selected(options), options)
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Train a profile's missing runs, execute the notebooks with them, and build the report."""
+    from rigl_nb.report import build
+
+    sections = build.sections(options.sections)
+    with_runs = [section for section in sections if section in grids.SECTIONS]
+    todo = [spec for section in with_runs for spec in grids.specs(section, options.profile)]
+    if (code := _train(todo, options)) or options.dry_run:
+        return code
+    print(build.reproduce(sections, profile=options.profile))
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Build the report from the published records alone."""
+    from rigl_nb.report import build
+
+    print(build.reproduce(build.sections(options.sections), profile=""))
+    return 0
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    """Make the committed notebooks anew, outputs included, from the published records."""
+    from rigl_nb.report import build
+
+    build.make_notebooks(build.sections(options.sections))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Count present, missing and failed runs, and say what the missing ones would cost."""
+    local, evidence = Store(paths.runs()), Store(paths.results())
+    records = evidence.records() + local.records()
+    here = hardware(Execution.best().device)
+    print(f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones")
+    for section in options.sections or grids.SECTIONS:
+        for profile in [options.profile] if options.profile else grids.PROFILES:
+            specs = grids.specs(section, profile)
+            missing = engine.missing(specs, local, evidence)
+            lacking = len({spec.run_id for spec in specs} & {spec.run_id for spec in missing})
+            failed = [(spec, reason) for spec in missing if (reason := local.failure(spec))]
+            price = (cost.estimate(missing, records, here) or "unknown, no run was timed yet") if missing else ""
+            counts = f"{len(specs) - lacking:8} {lacking:8} {len(failed):7}"
+            print(f"{section:8} {profile:8} {counts}  {price}")
+            for spec, reason in failed:
+                print(f"  failed: {spec.run_id}: {reason}")
+    return 0
+
+
+def publish_records(options: argparse.Namespace) -> int:
+    """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
+    wanted = [spec for name in grids.EVIDENCE for section in grids.SECTIONS for spec in grids.specs(section, name)]
+    source = Store(options.folder or paths.runs())
+    if not Path(source.root).is_dir():
+        raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
+    done = publish(source, Store(paths.results()), wanted, options.allow_dirty)
+    known = {spec.run_id for spec in wanted}
+    skipped = sum(record.spec.run_id not in known for record in source.records())
+    evidence = " or ".join(grids.EVIDENCE)
+    print(f"{len(done)} records published in {paths.results()}; {skipped} left out: no run of {evidence}")
+    return notebooks(options) if done and not options.keep_notebooks else 0
+
+
+def _train(specs: list[RunSpec], options: argparse.Namespace) -> int:
+    local = Store(paths.runs())
+    published = () if options.fresh else (Store(paths.results()),)
+    todo = engine.missing(specs, local, *published)
+    workers = _workers(options, len(todo))
+    deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
+    execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
+    records = Store(paths.results()).records() + local.records()
+    unique = {spec.run_id for spec in (*specs, *todo)}
+    there = f"{len(unique)} runs, {len(unique) - len(todo)} there already, {len(todo)} to train"
+    planned = cost.plan(todo, records, hardware(execution.device), workers)
+    print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
+    if options.dry_run:
+        return 0
+    with display(todo) as notify:
+        summary = engine.run(
+            todo, local, published, execution=execution, workers=workers, deadline=deadline, notify=notify
+        )
+    for run_id, reason in summary.failed.items():
+        print(f"failed: {run_id}: {reason}", file=sys.stderr)
+    if summary.left:
+        print(f"{summary.left} runs left: the same command goes on from here", file=sys.stderr)
+    return 1 if summary.failed else LEFT if summary.left else 0
+
+
+def _workers(options: argparse.Namespace, runs: int) -> int:
+    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one, whose runs take turns."""
+    for name in ("workers", "jobs_per_gpu"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)} is not allowed: it must be at least 1")
+    one = torch.cuda.is_available() or options.jobs_per_gpu > 1
+    return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
+
+
+def _selected(options: argparse.Namespace) -> list[RunSpec]:
+    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    for section in options.sections or ():
+        grids.specs(section, options.profile)  # an unknown name is no section without matching runs
+    found, misses = [], []
+    for section in options.sections or grids.SECTIONS:
+        try:
+            found += grids.specs(section, options.profile, **filters)
+        except ValueError as error:
+            misses.append(error)
+    if not found:
+        raise misses[0]
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m rigl_nb", description=__doc__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="name", required=True)
+
+    def command(function, name: str | None = None, profile: str | None = None) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name or function.__name__, help=function.__doc__, description=function.__doc__)
+        sub.set_defaults(command=function, sections=None)
+        sub.add_argument(
+            "--sections",
+            "--section",
+            nargs="+",
+            metavar="05_1",
+            help="sections, by notebook number (default: all)",
+        )
+        if profile is not None:
+            sub.add_argument("--profile", choices=grids.PROFILES, default=profile or None)
+        return sub
+
+    for trains in (command(reproduce, profile="smoke"), command(run, profile="smoke")):
+        trains.add_argument("--workers", type=int, help="training processes (default: one for each CPU core)")
+        trains.add_argument("--jobs-per-gpu", type=int, default=1, help="runs that take turns on a GPU (default: 1)")
+        trains.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
+        trains.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")
+        trains.add_argument(
+            "--time-budget",
+            metavar="9m",
+            help=f"end training before this time is over, with exit code {LEFT} when runs are left",
+        )
+    for name, kind in FILTERS.items():
+        choices = tuple(METHODS) if name == "method" else None
+        commands.choices["run"].add_argument(f"--{name}", type=kind, choices=choices)
+    command(status, profile="")
+    command(report)
+    command(notebooks)
+    publishing = command(publish_records, "publish")
+    publishing.add_argument("folder", nargs="?", help="where the records are (default: this machine's own)")
+    publishing.add_argument("--allow-dirty", action="store_true", help="also records of uncommitted code")
+    publishing.add_argument("--keep-notebooks", action="store_true", help="leave the notebooks as they are")
+    return parser
