@@ -90,10 +90,11 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
 
 def _init(spec: RunSpec, parent: Legacy | None) -> str | dict[str, Tensor] | None:
     """A distribution's name, the parent's masks, or random masks of its densities."""
+    if (parent is None) != (spec.parent is None):
+        needed = spec.parent and f"what {spec.parent.run_id} left"
+        raise ValueError(f"parent is {'missing' if needed else 'not allowed'}: {spec.run_id} starts from {needed}")
     if spec.parent is None:
         return spec.init
-    if parent is None:
-        raise ValueError(f"run {spec.run_id} starts from what {spec.parent.run_id} left: give that as parent")
     if spec.init != "Densities":
         return dict(parent.masks)
     draw = rng.numpy_generator(spec.seed, "masks")

@@ -58,6 +58,22 @@ def test_a_run_that_another_process_trains_is_waited_for(store, workers, elsewhe
     assert store.find(spec).numbers() == undisturbed[spec.run_id]
 
 
+def test_waiting_starts_no_processes(store, elsewhere, monkeypatch):
+    """A process for every look at every busy run would keep the cores from those who train them."""
+    monkeypatch.setattr(engine, "in_processes", lambda *a: pytest.fail("there is nothing to train"))
+    looks, second = [], store.path(SPECS[1], ".lock")
+    second.parent.mkdir(parents=True)
+
+    def hear(event):
+        looks.append(event.kind)
+        if len(looks) == 6:
+            raise KeyboardInterrupt
+
+    with filelock.FileLock(second), pytest.raises(KeyboardInterrupt):
+        run(SPECS[:2], store, workers=2, notify=hear)
+    assert looks == ["busy"] * 6
+
+
 def test_a_run_that_another_process_finishes_is_not_trained_again(store, elsewhere, trained):
     spec, looks = SPECS[0], []
 

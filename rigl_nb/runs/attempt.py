@@ -4,7 +4,7 @@ import io
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,6 +75,16 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
     return Event(spec, "done", spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
+
+
+def busy(spec: RunSpec, store: Store) -> bool:
+    """Whether another process trains the run now."""
+    lock = store.path(spec, ".lock")
+    try:
+        with filelock.FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+            return False
+    except filelock.Timeout:
+        return True
 
 
 def inheritance(spec: RunSpec, setting: Setting) -> Legacy | None:

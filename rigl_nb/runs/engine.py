@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rigl_nb import data, methods
 from rigl_nb.execution import Execution
 from rigl_nb.runs import turns
-from rigl_nb.runs.attempt import Event, Notify, Setting, failed
+from rigl_nb.runs.attempt import Event, Notify, Setting, busy, failed
 from rigl_nb.runs.record import provenance
 from rigl_nb.runs.store import Store
 from rigl_nb.runs.workers import in_processes
@@ -77,7 +77,7 @@ def run(
     with turns.deferred() as signals:
         stop = turns.Stop(deadline, signals)
         while todo and not stop.due(0):
-            if workers > 1 and len(todo) > 1:
+            if workers > 1 and len(todo) > 1 and any(not busy(spec, store) for spec in todo):
                 in_processes(todo, setting, workers, stop, hear)
             else:
                 turns.take_turns(todo, setting, stop, hear)
