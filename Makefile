@@ -63,8 +63,8 @@ notebooks: $(READY) ## Make the committed notebooks anew from the published reco
 	$(PYTHON) -m rigl_nb notebooks $(arguments)
 
 test: $(READY) ## Run all tests, the notebooks' stored outputs included
-	$(PYTHON) -m pytest tests
-	$(PYTHON) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	$(PYTHON) -m pytest tests -n 2 --dist loadscope
+	$(PYTHON) -m pytest -n 2 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 bench: $(READY) ## Measure speed and costs on this machine (half an hour on a CPU); tables in benchmarks/README.md
 	$(PYTHON) -m benchmarks $(if $(TIME_BUDGET),--budget $(TIME_BUDGET))
