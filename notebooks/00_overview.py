@@ -28,7 +28,9 @@ from rigl_nb.runs.store import Store
 #
 # - [01 One mask update](01_mask_update.ipynb): the algorithm, step by step, on eight weights and on a real network.
 # - [02 Initialization](02_initialisation.ipynb): how a density is spread over layers, and what that costs.
+# - [03 FLOPs](03_flops.ipynb): what every method costs, and all printed costs beside ours.
 # - [05.1 CIFAR-10](05_1_cifar10.ipynb): Table 2, Figure 1 and the claims about them.
+# - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 
 # %% [markdown]
 # ## The evidence so far

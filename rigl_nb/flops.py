@@ -5,6 +5,7 @@ and softmax do not.
 """
 
 import copy
+import functools
 
 import torch
 from torch import nn
@@ -20,22 +21,24 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
     """
     shadow = copy.deepcopy(model).to("meta").eval()
     names = {id(p): name for name, p in shadow.named_parameters()}
-    cost: dict[str, float] = {}
+    layers, cost = {}, {}
 
-    def count(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        weight = module.weight
-        positions = output.numel() // weight.shape[0]  # places where the kernel, or the matrix, is applied
-        name = names[id(weight)]
-        cost[name] = cost.get(name, 0.0) + 2.0 * weight.numel() * positions
+    def count(name: str, module: nn.Module, inputs: tuple, output: torch.Tensor | tuple) -> None:
+        output = output[0] if isinstance(output, tuple) else output
+        positions = output.numel() // layers[name].weight.shape[0]  # where the kernel, or the matrix, is applied
+        cost[name] = cost.get(name, 0.0) + 2.0 * layers[name].weight.numel() * positions
 
-    for module in shadow.modules():
+    for path, module in shadow.named_modules():
         module._forward_hooks.clear()  # the caller's own hooks were copied along: they must not run
         module._forward_pre_hooks.clear()
-        if isinstance(module, LAYERS):
-            module.register_forward_hook(count)
+        layer = module.out_proj if isinstance(module, nn.MultiheadAttention) else module  # applied, but never called
+        if isinstance(layer, LAYERS):
+            name = names.get(id(layer.weight), f"{path}.weight")  # computed ones are no parameter
+            layers[name] = layer
+            module.register_forward_hook(functools.partial(count, name))
     with torch.no_grad():
         shadow(torch.empty(1, *input_shape, device="meta"))
-    return cost
+    return cost | {name: 0.0 for name in layers if name not in cost}  # those that only training uses
 
 
 def inference_flops(model: nn.Module, input_shape: tuple[int, ...], densities: dict[str, float] | None = None) -> float:
@@ -45,8 +48,7 @@ def inference_flops(model: nn.Module, input_shape: tuple[int, ...], densities: d
 
 def weighted(cost: dict[str, float], densities: dict[str, float]) -> float:
     """The cost of `layer_flops` at the given densities; a layer that is not named is dense."""
-    unknown = set(densities) - set(cost)
-    if unknown:
+    if unknown := set(densities) - set(cost):
         raise ValueError(f"no layer is named {sorted(unknown)[0]!r}: the layers are {', '.join(cost)}")
     return sum(flops * densities.get(name, 1.0) for name, flops in cost.items())
 

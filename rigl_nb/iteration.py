@@ -50,7 +50,8 @@ class Parts:
         """Take over what `snapshot` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        _share(self.rate, self.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
         self.sparsifier.load_state_dict(state["sparsifier"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
@@ -75,7 +76,8 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
         nesterov=spec.nesterov,
         fused=rate.is_cuda,  # the one kind that reads the rate on the device
     )
-    _share(rate, optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     updates = {name: value for name in UPDATES if (value := getattr(spec, name)) is not None}
     updates |= {"t_end": spec.t_end, "seed": spec.seed}
     sparsifier = Sparsifier(model, optimizer, spec.method, _init(spec, parent), spec.density, **updates)
@@ -105,11 +107,6 @@ def digest(spec: RunSpec) -> str:
     """Of the weights that the run's seed gives on this machine, before any is masked."""
     parameters = network(spec, rng.numpy_generator(spec.seed, "weights")).parameters()
     return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in parameters)).hexdigest()
-
-
-def _share(rate: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def network(spec: RunSpec, weights: np.random.Generator | None = None, full: bool = False) -> nn.Module:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from rigl_nb import checks
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -90,8 +92,7 @@ def register(method: Method) -> Method:
 
 def get(name: str) -> Method:
     """The method of that name; ValueError names those that exist."""
-    if name not in METHODS:
-        raise ValueError(f"method {name!r} is unknown: allowed are {', '.join(METHODS)}")
+    checks.choice("method", name, METHODS)
     return METHODS[name]
 
 

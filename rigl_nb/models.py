@@ -171,7 +171,7 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] 
         hits = {e for e in exclude if e in (name, f"{path}.weight") or f"{path}.".startswith(f"{e}.")}
         unused -= hits
         if hits:
-            found[name] = None
+            found[name or path] = None
         elif name is None:
             raise ValueError(f"layer {path!r} computes its weight from others: remove that, or exclude the layer")
         elif nn.parameter.is_lazy(module.weight):
@@ -180,5 +180,5 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] 
             found.setdefault(name, module.weight)
     if unused:
         raise ValueError(f"exclude {min(unused)!r} names no layer: the layers are {', '.join(layers)}")
-    chosen = [(name, found[name]) for name in names.values() if name in found][0 if first_layer else 1 :]
+    chosen = list(found.items())[0 if first_layer else 1 :]
     return {name: weight for name, weight in chosen if weight is not None and weight.requires_grad}

@@ -20,7 +20,8 @@ def pruning_sparsity(step: int, start: int, end: int, final: float) -> float:
     """
     if step >= end:
         return final
-    return final * (1 - (1 - max(step - start, 0) / (end - start)) ** 3)
+    done = (step - start) / (end - start) if step > start else 0.0
+    return final * (1 - (1 - done) ** 3)
 
 
 def learning_rate(step: int, base: float, decay_every: int, decay_factor: float, warmup: int = 0) -> float:

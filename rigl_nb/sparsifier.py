@@ -15,8 +15,8 @@ class Sparsifier:
     """Keeps a model sparse while it trains: call `step()` in place of `optimizer.step()`.
 
     Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step; all other steps
-    are the optimizer's, on masked gradients, so that inactive weights, gradients and buffers stay 0 (SGD with or
-    without nesterov, Adam; under SNFS momentum stays dense). `init` is Random, ER or ERK, or masks by parameter name.
+    are the optimizer's, on masked gradients, so that inactive weights, gradients and buffers stay 0 (for optimizers that
+    treat each weight alone: SGD, Adam; under SNFS momentum stays dense). `init` is Random, ER or ERK, or masks by name.
     Dense stay: the first layer under Random and Pruning, frozen parameters, and what `exclude` names, layers or
     modules. Pruning begins at `prune_start` and reaches `density` with the first update from `t_end` on.
     """
@@ -43,8 +43,8 @@ class Sparsifier:
         self.masks: dict[str, Tensor] = {}
         self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
         if self.method.masked:
-            first_layer = self.method.start != "dense" and (isinstance(init, Mapping) or init != "Random")
-            self.weights = models.maskable(model, first_layer, exclude)
+            dense_first = self.method.start == "dense" or (isinstance(init, str) and init == "Random")
+            self.weights = models.maskable(model, not dense_first, exclude)
             self._start(init, rng.numpy_generator(seed, "masks"))
         self.generator = rng.torch_generator(seed, "growth", device=next(model.parameters()).device)
         self.apply()
@@ -61,6 +61,7 @@ class Sparsifier:
         if self.method.start == "dense":
             checks.within("density", self.density, 0, 1, high_closed=True)
             checks.at_least("prune_start", self.prune_start, 0)
+            checks.within("prune_start", self.prune_start, 0, self.t_end, low_closed=True, high_closed=True)
         if self.method.needs_momentum and not all(group.get("momentum") or "betas" in group for group in groups):
             raise ValueError(f"method {self.method.name} ranks by momentum: give the optimizer some (momentum=0.9)")
 
@@ -68,8 +69,10 @@ class Sparsifier:
         """Set the first masks."""
         shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         if isinstance(init, Mapping):
-            if unfit := [name for name, mask in init.items() if shapes.get(name) != tuple(mask.shape)]:
-                raise ValueError(f"the mask {unfit[0]!r} fits no layer: the layers are {', '.join(shapes)}")
+            unfit = [name for name, mask in init.items() if shapes.get(name) != tuple(mask.shape)]
+            if unfit or not init:
+                what = f"the mask {unfit[0]!r} fits no layer" if unfit else "init {} has no mask"
+                raise ValueError(f"{what}: the layers are {', '.join(shapes)}")
             self.weights = {name: self.weights[name] for name in shapes if name in init}
             first = {name: init[name].clone() for name in self.weights}
         elif self.method.start == "dense":
@@ -126,9 +129,8 @@ class Sparsifier:
         """Whether this iteration updates the masks: t = ΔT−1, 2ΔT−1, … < T_end; under Pruning once more after it."""
         if not self.method.moves or self.iteration % self.delta_t != self.delta_t - 1:
             return False
-        if self.method.start == "dense":
-            return self.prune_start <= self.iteration < self.t_end + self.delta_t
-        return self.iteration < self.t_end
+        last = self.t_end + (self.delta_t if self.method.start == "dense" else 0)
+        return self.prune_start <= self.iteration < last
 
     @property
     def drop_fraction(self) -> float:
@@ -163,7 +165,7 @@ class Sparsifier:
     def _shared(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
         """The dropped total, shared by the method's statistic: its mean over the entries that are still active."""
         sums = [torch.where(la.mask, self.method.share(la, self.generator), 0).sum() for la in layers.values()]
-        totals = torch.stack(sums).double().nan_to_num().tolist()
+        totals = torch.stack(sums).float().nan_to_num().tolist()  # finite, and their sum too
         statistics = [total / max(self.active[name], 1) for name, total in zip(layers, totals, strict=True)]
         room = [layer.mask.numel() - self.active[name] + dropped[name] for name, layer in layers.items()]
         return dict(zip(layers, masks.redistribute(list(dropped.values()), statistics, room), strict=True))

@@ -18,7 +18,6 @@ RECIPES = {  # what the report sets per data set (sections 4.1 to 4.3); 704 step
     "cifar100": dict(zip(FIELDS, ("resnet50", 5000, 1e-4, 20_000, 704, 0.1), strict=True)),
     "digits": dict(zip(FIELDS, ("wrn-10-1", 200, 5e-4, 30_000, 0, 0.0), strict=True)),
 }
-PRUNING_WARMUP = 3500  # iterations, where the data set's recipe has none
 OF_PARENT = ("Mask", "Densities")  # initialisations by another run: its final masks, or only how dense its layers are
 UPDATES = {  # fields that only some methods have: default, and which
     "alpha": (0.3, lambda method: method.growth),
@@ -68,7 +67,7 @@ class RunSpec:
         checks.choice("data", self.data, SOURCES)
         method = methods.get(self.method)
         if method.start == "dense":
-            self._default("warmup", RECIPES[self.data]["warmup"] or PRUNING_WARMUP)
+            self._default("warmup", RECIPES[self.data]["warmup"] or 3500)
         for name, value in RECIPES[self.data].items():
             self._default(name, value)
         models.check_name(self.model)
@@ -78,10 +77,8 @@ class RunSpec:
                 self._default(name, value)
             elif (given := getattr(self, name)) is not None:
                 raise ValueError(f"{name} {given!r} is not allowed: method {self.method} has no use for it")
-        if self.parent is not None:
-            self._default("density", self.parent.density)
-        if not method.masked and not method.narrow:
-            self._default("density", 1.0)
+        alone = None if method.masked or method.narrow else 1.0
+        self._default("density", self.parent.density if self.parent else alone)
         for field in fields(self):  # 1 and 1.0 are one value: they must give one id
             if float in (field.type, *get_args(field.type)) and type(getattr(self, field.name)) is int:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
