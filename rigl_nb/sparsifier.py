@@ -14,11 +14,11 @@ from rigl_nb.schedules import drop_fraction, pruning_sparsity
 class Sparsifier:
     """Keeps a model sparse while it trains: call `step()` in place of `optimizer.step()`.
 
-    Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step; all other steps
-    are the optimizer's, on masked gradients, so that inactive weights, gradients and buffers stay 0 (for optimizers that
-    treat each weight alone: SGD, Adam; under SNFS momentum stays dense). `init` is Random, ER or ERK, or masks by name.
-    Dense stay: the first layer under Random and Pruning, frozen parameters, and what `exclude` names, layers or
-    modules. Pruning begins at `prune_start` and reaches `density` with the first update from `t_end` on.
+    Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step. All other steps are
+    the optimizer's (SGD, Adam, and others that treat each weight alone), on masked gradients, so that inactive weights,
+    gradients and buffers stay 0; under SNFS momentum stays dense. `init` is Random, ER or ERK, or masks by name. Dense
+    stay: the first layer under Random and Pruning, frozen parameters, and what `exclude` names, layers or modules.
+    Pruning begins at `prune_start` and reaches `density` with the first update from `t_end` on.
     """
 
     def __init__(
