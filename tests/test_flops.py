@@ -42,11 +42,55 @@ def test_dense_cost_of_the_reports_models(name):
     assert set(flops.layer_flops(model, SHAPE)) == set(models.maskable(model))
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 9, 7), (1, 16, 16)])
-def test_other_sizes_agree_with_torch(shape):
-    for name in ("wrn-10-1", "wrn-16-3"):
-        model = models.build(name, 10, channels=1)
+TINY = [  # networks of the small runs, and narrow ones; images of one channel
+    ("wrn-10-1", 1.0),
+    ("wrn-16-3", 1.0),
+    ("wrn-10-1", math.sqrt(0.1)),
+    ("wrn-22-2", math.sqrt(0.2)),
+    ("resnet50", 0.125),
+    ("resnet50", math.sqrt(0.1)),
+]
+
+
+@pytest.mark.parametrize(("name", "width"), TINY)
+def test_tiny_models_agree_with_torch(name, width):
+    model = models.build(name, 10, width, channels=1)
+    for shape in [(1, 8, 8), (1, 9, 7), (1, 16, 16)]:
         assert flops.inference_flops(model, shape) == counted(model, shape)
+        assert sum(flops.layer_flops(model, shape).values()) == counted(model, shape)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_training_has_three_products_of_the_same_size(name):
+    """The factor of every training cost, counted by torch: forward, gradients of the inputs and of the weights."""
+    with torch.device("meta"):
+        model, image = models.build(name, CASES[name][0]), torch.zeros(1, *SHAPE, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        model(image).sum().backward()
+    assert counter.get_total_flops() == 3 * CASES[name][1]
+
+
+def test_a_network_without_storage_can_be_counted():
+    with torch.device("meta"):
+        model = models.build("wrn-22-2", 10)
+    assert flops.inference_flops(model, SHAPE) == CASES["wrn-22-2"][1]
+
+
+@pytest.mark.parametrize("init", ["Random", "ER", "ERK"])
+def test_a_masks_cost_is_that_of_its_active_weights(init):
+    """Layer by layer: 2 operations for each active weight and each place of torch's own output."""
+    model = models.build("wrn-10-1", 10, channels=1)
+    places, active, layers = {}, {}, {id(p): name for name, p in model.named_parameters()}
+    for module in model.modules():
+        if id(getattr(module, "weight", None)) in layers and not isinstance(module, nn.BatchNorm2d):
+            name = layers[id(module.weight)]
+            module.register_forward_hook(lambda m, x, y, name=name: places.update({name: y[0, 0].numel()}))
+            active[name] = module.weight.numel()
+    model.eval()(torch.zeros(1, 1, 8, 8))
+    densities = densities_of(model, init, 0.1)
+    active |= {name: round(share * active[name]) for name, share in densities.items()}
+    want = sum(2 * active[name] * places[name] for name in active)
+    assert flops.inference_flops(model, (1, 8, 8), densities) == pytest.approx(want, rel=1e-12)
 
 
 def test_strides_groups_and_dilation_agree_with_torch():
@@ -132,32 +176,3 @@ def test_small_dense_costs(name, density, printed):
     assert flops.inference_flops(small, SHAPE) / total == pytest.approx(printed, abs=0.01)
     tenth = models.build(name, classes, width=math.sqrt(0.1))
     assert flops.inference_flops(tenth, SHAPE) / total == pytest.approx(0.098, abs=1e-3)
-
-
-def test_training_formulas():
-    assert flops.train_fraction("Dense", 1.0) == 1.0
-    assert flops.train_fraction("Small-Dense", 0.098) == 0.098
-    assert flops.train_fraction("Static", 0.1) == 0.1
-    assert flops.train_fraction("SET", 0.17) == 0.17
-    assert flops.train_fraction("RigL", 0.1) == pytest.approx(0.1 + 0.9 / 303, abs=1e-15)
-    assert flops.train_fraction("RigL", 0.1, delta_t=50) == pytest.approx(0.1 + 0.9 / 153, abs=1e-15)
-    assert flops.train_fraction("RigL", 1.0) == pytest.approx(1.0, abs=1e-15)
-
-
-def test_training_formula_of_an_unknown_method():
-    with pytest.raises(ValueError, match="Snip"):
-        flops.train_fraction("Snip", 0.1)
-
-
-def test_one_step():
-    assert flops.step_fraction(0.1, dense_gradients=False) == 0.1
-    assert flops.step_fraction(0.1, dense_gradients=True) == pytest.approx(0.4, abs=1e-15)
-    assert flops.step_fraction(1.0, dense_gradients=True) == 1.0
-
-
-def test_rigl_random_at_a_tenth():
-    """Section 6: 0.1048 exactly, 660 updates in 88,000 steps, 0.1055 by the formula."""
-    f = fraction("wrn-22-2", "Random", 0.1)
-    steps = [flops.step_fraction(f, dense) for dense in (True, False)]
-    assert (660 * steps[0] + (88_000 - 660) * steps[1]) / 88_000 == pytest.approx(0.1048, abs=5e-5)
-    assert flops.train_fraction("RigL", f) == pytest.approx(0.1055, abs=5e-5)
