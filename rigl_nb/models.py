@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rigl_nb.flops import LAYERS
 
+RESNETS = {"resnet50": ((3, 4, 6, 3), 64), "resnet14-8": ((1, 1, 1, 1), 8)}  # blocks of each group, first channels
 RESOLUTION = 2**24  # steps of the dropout probability
 
 
@@ -92,15 +93,15 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Bottleneck ResNet for small images: one 3×3 stem of 64 channels, stride 1, no max-pooling."""
+    """Bottleneck ResNet for small images: one 3×3 stem of `base` channels, stride 1, no max-pooling."""
 
-    def __init__(self, blocks: tuple[int, ...], num_classes: int, width: float, channels: int):
+    def __init__(self, blocks: tuple[int, ...], base: int, num_classes: int, width: float, channels: int):
         super().__init__()
-        c_in = int(64 * width)
+        c_in = int(base * width)
         self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, 1, 1, bias=False), nn.BatchNorm2d(c_in)
         layers = []
         for group, n in enumerate(blocks):
-            c = int(64 * 2**group * width)
+            c = int(base * 2**group * width)
             for i in range(n):
                 layers.append(Bottleneck(c_in, c, 2 if group and i == 0 else 1))
                 c_in = 4 * c
@@ -115,15 +116,15 @@ class ResNet(nn.Module):
 def build(
     name: str, num_classes: int, width: float = 1, channels: int = 3, dropout: float = 0, rng: Generator | None = None
 ) -> nn.Module:
-    """A network by name, "wrn-<depth>-<widen>" or "resnet50"; every channel count is int(c · width).
+    """A network by name, "wrn-<depth>-<widen>" or one of `RESNETS`; every channel count is int(c · width).
 
     `dropout` sits between the two convolutions of a Wide ResNet block. `rng` draws the initial weights;
     without it they are torch's defaults (to count, not to train).
     """
     check_name(name)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw default weights from the global generator
-        if name == "resnet50":
-            model = ResNet((3, 4, 6, 3), num_classes, width, channels)
+        if name in RESNETS:
+            model = ResNet(*RESNETS[name], num_classes, width, channels)
         else:
             depth, widen = map(int, name.split("-")[1:])
             model = WideResNet(depth, widen, num_classes, width, channels, dropout)
@@ -133,10 +134,9 @@ def build(
 def check_name(name: str) -> None:
     """Raise ValueError unless `build` knows the name."""
     wide = re.fullmatch(r"wrn-([1-9]\d*)-([1-9]\d*)", name)
-    if name != "resnet50" and not (wide and int(wide[1]) >= 10 and int(wide[1]) % 6 == 4):
-        raise ValueError(
-            f"model {name!r} is unknown: allowed are resnet50 and wrn-<depth>-<widen>, depth 10, 16, 22, …"
-        )
+    if name not in RESNETS and not (wide and int(wide[1]) >= 10 and int(wide[1]) % 6 == 4):
+        known = f"{', '.join(RESNETS)} and wrn-<depth>-<widen> with depth 10, 16, 22, …"
+        raise ValueError(f"model {name!r} is unknown: allowed are {known}")
 
 
 def initialise(model: nn.Module, rng: Generator) -> nn.Module:

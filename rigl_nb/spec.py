@@ -156,12 +156,17 @@ class RunSpec:
         return math.floor(self.update_until * self.total_steps)
 
     @property
+    def initialisation(self) -> str | None:
+        """The distribution, or whose masks, or densities: "ERK", "RigL-SM (ERK)", "densities of RigL-SM (ERK)"."""
+        if self.init not in OF_PARENT:
+            return self.init
+        return ("densities of " if self.init == "Densities" else "") + f"{self.parent.method} ({self.parent.init})"
+
+    @property
     def label(self) -> str:
         """The row's name in the report's tables, "RigL 2× (ERK)"."""
         longer = f" {self.multiplier}×" if self.multiplier > 1 else ""
-        if self.init in OF_PARENT:
-            return f"{self.method}{longer} ({self.init.lower()} of {self.parent.label})"
-        return f"{self.method}{longer}" + (f" ({self.init})" if self.init not in (None, "Random") else "")
+        return f"{self.method}{longer}" + (f" ({self.initialisation})" if self.init not in (None, "Random") else "")
 
     @property
     def config_id(self) -> str:

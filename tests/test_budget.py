@@ -177,7 +177,7 @@ sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2 --time-budget".
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
 PROFILE = replace(grids.PROFILES["smoke"], epochs=60)
-LONG = [PROFILE.spec("cifar10", grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
+LONG = [PROFILE.spec(grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
 
 
 def test_a_command_with_a_budget_ends_with_75_until_nothing_is_left(store, tmp_path):

@@ -224,7 +224,8 @@ def test_unknown_published_values_are_named():
 
 
 def test_every_section_is_a_grid():
+    """CIFAR-100 has no quick runs: on two cores they would show nothing."""
     assert SECTION in SECTIONS
     for section in SECTIONS:
         for profile in PROFILES:
-            assert specs(section, profile)
+            assert bool(specs(section, profile)) == ((section, profile) != ("05_2", "quick"))

@@ -135,7 +135,7 @@ sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2".split()
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
 PROFILE = replace(grids.PROFILES["smoke"], epochs=60)
-LONG = [PROFILE.spec("cifar10", grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
+LONG = [PROFILE.spec(grids.Row("RigL", init, 0.1), 0) for init in ("Random", "ERK")]
 
 
 def stop(store, act) -> tuple[int, str]:

@@ -63,7 +63,7 @@ def test_a_child_has_its_parents_density_and_names_it():
     ticket = RunSpec(method="Lottery", parent=RunSpec(method="Pruning", density=0.1))
     assert (ticket.density, ticket.warmup, ticket.label) == (0.1, 0, "Lottery")
     assert (ticket.parent.warmup, ticket.parent.prune_start, ticket.parent.delta_t) == (3_500, 700, 100)
-    assert (COPIED.label, SPREAD.label) == ("RigL (mask of RigL-SM (ERK))", "RigL (densities of RigL-SM (ERK))")
+    assert (COPIED.label, SPREAD.label) == ("RigL (RigL-SM (ERK))", "RigL (densities of RigL-SM (ERK))")
     assert RunSpec(data="cifar100", method="Pruning", density=0.1).warmup == 704
 
 

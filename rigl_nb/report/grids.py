@@ -1,106 +1,112 @@
 """The report's experiments as lists of runs, by section and profile, most telling runs first."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from rigl_nb import data, flops, models
+from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.methods import METHODS
+from rigl_nb.report.profiles import EVIDENCE, PROFILES, Profile, Row
 from rigl_nb.spec import RunSpec
 
+__all__ = ["EVIDENCE", "PROFILES", "SECTIONS", "Profile", "Row", "published", "specs"]
+
 PUBLISHED = Path(__file__).parent / "published"
-PAPER_STEPS, PAPER_EPOCHS = 88_000, 250
-EVIDENCE = ("paper", "short", "quick")  # profiles whose records are published, strongest first
+DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100"}  # by their names in the published tables
+BUDGETS = (0.1, 0.2, 0.5)  # densities of Random whose FLOPs ERK has to match (Figure 3)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a table, or one point of a figure: what is trained, but for the seed."""
-
-    method: str
-    init: str | None
-    density: float
-    multiplier: int = 1
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The same grid at another size: what stands in for the report's data and models, how long, which rows."""
-
-    name: str
-    about: str
-    epochs: int
-    seeds: tuple[int, ...] = (0, 1, 2)
-    table_densities: tuple[float, ...] = (0.1, 0.2)
-    figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
-    figure_seeds: tuple[int, ...] = (0, 1, 2)
-    stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
-
-    def spec(self, data: str, row: Row, seed: int) -> RunSpec:
-        """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
-        fields = {"data": data} | dict(self.stand_in.get(data, {}))
-        if row.method == "Lottery":
-            fields["parent"] = self.spec(data, Row("Pruning", None, row.density), seed)
-        base = RunSpec(method=row.method, init=row.init, density=row.density, seed=seed, epochs=PAPER_EPOCHS, **fields)
-        total = self.epochs * base.steps_per_epoch
-        steps = {name: getattr(base, name) for name in ("decay_every", "warmup", "prune_start")}
-        scaled = {name: max(1, round(value * total / PAPER_STEPS)) for name, value in steps.items() if value}
-        if base.delta_t:
-            updates = math.floor(base.update_until * total) // 20 / 100
-            scaled["delta_t"] = max(1, round(base.delta_t * min(1.0, updates)))
-        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled)
-
-
-SMALL = {"model": "wrn-10-1"}
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            "smoke",
-            "scikit-learn's 8×8 digits, WRN-10-1, 40 epochs",
-            epochs=40,
-            seeds=(0,),
-            table_densities=(0.1,),
-            figure_densities=(0.1,),
-            figure_seeds=(0,),
-            stand_in={"cifar10": {"data": "digits"} | SMALL},
-        ),
-        Profile(
-            "quick",
-            "CIFAR-10, WRN-10-1, 3 epochs",
-            epochs=3,
-            table_densities=(0.1,),
-            figure_densities=(0.1,),
-            figure_seeds=(0,),
-            stand_in={"cifar10": SMALL},
-        ),
-        Profile("short", "CIFAR-10, WRN-22-2, 25 epochs", epochs=25),
-        Profile("paper", "CIFAR-10, WRN-22-2, 250 epochs: the report's training", epochs=250),
-    )
-}
+def table1(profile: Profile) -> list[RunSpec]:
+    """Table 1: trained on all 50,000 images, none held out to validate."""
+    rows = [Row(r.method, r.init, r.density, validation=0) for r in published("table1").itertuples()]
+    return _runs(profile, _chosen(rows, profile.figure_densities), profile.figure_seeds)
 
 
 def table2(profile: Profile) -> list[RunSpec]:
-    """Table 2: WRN-22-2 on CIFAR-10, every row whose method exists here."""
-    rows = [Row(r.method, r.init, r.density, r.multiplier) for r in published("table2_cifar10").itertuples()]
-    kept = [row for row in rows if row.method in METHODS and row.density in (*profile.table_densities, 1.0)]
-    return [profile.spec("cifar10", row, seed) for row in sorted(kept, key=_priority) for seed in profile.seeds]
+    """Table 2: Wide ResNet on CIFAR-10."""
+    return _runs(profile, _chosen(_printed("table2_cifar10", "cifar10"), profile.table_densities))
 
 
-def figure1(profile: Profile) -> list[RunSpec]:
-    """Figure 1: accuracy across densities for Random, ERK, and twice the training."""
-    rows = [Row("Dense", None, 1.0)]
+def table3(profile: Profile) -> list[RunSpec]:
+    """Table 3: ResNet-50 on CIFAR-100; and tickets at density 0.5, for what the text says of lower sparsities."""
+    rows = _chosen(_printed("table3_cifar100", "cifar100"), profile.table_densities)
+    if 0.5 in profile.figure_densities:
+        rows += [Row(method, None, 0.5, data="cifar100") for method in ("Pruning", "Lottery")]
+    return _runs(profile, rows)
+
+
+def densities(profile: Profile, name: str) -> list[RunSpec]:
+    """Figure 1, and the figure beside Table 3: accuracy across densities for Random, ERK, and longer training."""
+    rows = [Row("Dense", None, 1.0, data=name)]
+    longer = ("Static", "SET", "RigL") if name == "cifar10" else ("RigL",)
     for density in profile.figure_densities:
-        rows += [Row(method, init, density) for init in ("Random", "ERK") for method in ("Static", "SET", "RigL")]
-        rows += [Row(method, "Random", density, 2) for method in ("Static", "SET", "RigL")]
-        rows += [Row("RigL", "ERK", density, 2)]
-    rows = sorted(rows, key=_priority)
-    return [profile.spec("cifar10", row, seed) for row in rows for seed in profile.figure_seeds]
+        three = [(method, init, 1) for init in ("Random", "ERK") for method in ("Static", "SET", "RigL")]
+        more = [(method, "Random", 2) for method in longer] + [("RigL", "ERK", 2)]
+        more += [("RigL", "Random", 3)] if name == "cifar100" else []
+        rows += [Row(method, init, density, times, data=name) for method, init, times in three + more]
+    return _runs(profile, rows, profile.figure_seeds)
 
 
-SECTIONS = {"05_1": (table2, figure1)}
+def figure3(profile: Profile) -> list[RunSpec]:
+    """Figure 3: RigL at equal FLOPs, ERK at the density whose prediction costs what Random's does."""
+    rows = []
+    for name in DATA.values():
+        if name in profile.data:
+            budgets = [budget for budget in BUDGETS if budget in (*profile.table_densities, *profile.figure_densities)]
+            rows += [Row("RigL", "Random", budget, data=name) for budget in budgets]
+            rows += [Row("RigL", "ERK", matched(profile, name, budget), data=name) for budget in budgets]
+    return _runs(profile, rows, profile.figure_seeds)
+
+
+def table5(profile: Profile) -> list[RunSpec]:
+    """Table 5: redistribution; and RigL from the final masks of RigL-SM, or from their layer densities alone."""
+    rows = []
+    for name in DATA.values():
+        for density in profile.table_densities:
+            for init in ("Random", "ERK"):
+                moved = [Row(method, init, density, data=name) for method in ("RigL", "RigL-SG", "RigL-SM")]
+                again = [Row("RigL", kind, density, parent=moved[-1], data=name) for kind in ("Mask", "Densities")]
+                rows += moved + again
+    return _runs(profile, rows, profile.figure_seeds)
+
+
+SECTIONS = {
+    "04": (table1,),
+    "05_1": (table2, functools.partial(densities, name="cifar10")),
+    "05_2": (table3, functools.partial(densities, name="cifar100")),
+    "06_1": (figure3,),
+    "06_2": (table5,),
+}
+
+
+def matched(profile: Profile, name: str, budget: float) -> float:
+    """The density at which ERK's prediction costs what Random's does at density `budget`, to a millionth.
+
+    In the network that the profile trains in place of the report's.
+    """
+    spec = profile.spec(Row("Dense", None, 1.0, data=name), seed=0)
+    return _matched(spec.model, spec.data, budget)
+
+
+@functools.cache
+def _matched(model: str, name: str, budget: float) -> float:
+    source = data.SOURCES[name]
+    network = models.build(model, source.classes, channels=source.shape[0])
+    cost = flops.layer_flops(network, source.shape)
+
+    def price(init: str, density: float) -> float:
+        covered = models.maskable(network, first_layer=init != "Random")
+        shapes = {layer: tuple(weight.shape) for layer, weight in covered.items()}
+        return flops.weighted(cost, DISTRIBUTIONS[init](shapes, density))
+
+    low, high, target = 0.0, 1.0, price("Random", budget)
+    while high - low > 1e-9:  # the cost grows with the density
+        middle = (low + high) / 2
+        low, high = (middle, high) if price("ERK", middle) < target else (low, middle)
+    return round(high, 6)
 
 
 def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
@@ -136,7 +142,23 @@ def published(name: str) -> pd.DataFrame:
     return frame
 
 
+def _printed(table: str, name: str) -> Iterator[Row]:
+    for row in published(table).itertuples():
+        yield Row(row.method, row.init, row.density, row.multiplier, data=name)
+
+
+def _chosen(rows: Iterable[Row], densities: tuple[float, ...]) -> list[Row]:
+    """The rows whose method exists here, dense or at one of the densities."""
+    return [row for row in rows if row.method in METHODS and row.density in (*densities, 1.0)]
+
+
+def _runs(profile: Profile, rows: Iterable[Row], seeds: tuple[int, ...] | None = None) -> list[RunSpec]:
+    rows = sorted((row for row in rows if row.data in profile.data), key=_priority)
+    return [profile.spec(row, seed) for row in rows for seed in seeds or profile.seeds]
+
+
 def _priority(row: Row) -> tuple:
-    """Dense first, then density 0.1, 0.2, the others; there the report's length first, a ticket after its Pruning."""
+    """CIFAR-10, then Dense, density 0.1, 0.2, the others; there the report's length first, a child after its parent."""
     density = {1.0: -1, 0.1: 0, 0.2: 1}.get(row.density, 2)
-    return (density, row.multiplier, row.method == "Lottery", row.method == "Small-Dense")
+    child = row.parent is not None or row.method == "Lottery"
+    return (row.data != "cifar10", density, row.multiplier, child, row.method == "Small-Dense")

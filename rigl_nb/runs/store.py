@@ -148,7 +148,7 @@ def _read(file: Path) -> Record:
 
 
 def _row(spec: RunSpec, record: Record | None) -> dict:
-    row = {name: getattr(spec, name) for name in OF_SPEC}
+    row = {name: getattr(spec, name) for name in OF_SPEC} | {"init": spec.initialisation}
     row |= {
         "run_id": spec.run_id,
         "config_id": spec.config_id,

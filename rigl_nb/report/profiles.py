@@ -1,0 +1,86 @@
+"""The rows of the report's tables, and the sizes at which they are trained."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rigl_nb.spec import RunSpec
+
+PAPER_STEPS, PAPER_EPOCHS = 88_000, 250
+EVIDENCE = ("paper", "short", "quick")  # profiles whose records are published, strongest first
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table, or one point of a figure: what is trained, but for the seed."""
+
+    method: str
+    init: str | None
+    density: float
+    multiplier: int = 1
+    parent: "Row | None" = None  # whose final masks it starts from; a Lottery's Pruning need not be named
+    data: str = "cifar10"
+    validation: int | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The same grid at another size: what stands in for the report's data and models, how long, which rows."""
+
+    name: str
+    about: str
+    epochs: int
+    seeds: tuple[int, ...] = (0, 1, 2)
+    table_densities: tuple[float, ...] = (0.1, 0.2)
+    figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    figure_seeds: tuple[int, ...] = (0, 1, 2)
+    stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
+    data: tuple[str, ...] = ("cifar10", "cifar100")  # of the report, that it has runs of
+
+    def spec(self, row: Row, seed: int) -> RunSpec:
+        """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
+        parent = Row("Pruning", None, row.density, data=row.data) if row.method == "Lottery" else row.parent
+        fields = {"data": row.data} | dict(self.stand_in.get(row.data, {}))
+        fields["parent"] = parent and self.spec(parent, seed)
+        base = RunSpec(method=row.method, init=row.init, density=row.density, seed=seed, epochs=PAPER_EPOCHS, **fields)
+        total = self.epochs * base.steps_per_epoch
+        steps = {name: getattr(base, name) for name in ("decay_every", "warmup", "prune_start")}
+        scaled = {name: max(1, round(value * total / PAPER_STEPS)) for name, value in steps.items() if value}
+        if base.delta_t:
+            updates = math.floor(base.update_until * total) // 20 / 100
+            scaled["delta_t"] = max(1, round(base.delta_t * min(1.0, updates)))
+        if row.validation is not None:
+            scaled["validation"] = row.validation
+        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",
+            "scikit-learn's 8×8 digits, a tiny Wide ResNet or ResNet, 40 epochs",
+            epochs=40,
+            seeds=(0,),
+            table_densities=(0.1,),
+            figure_densities=(0.1,),
+            figure_seeds=(0,),
+            stand_in={
+                "cifar10": {"data": "digits", "model": "wrn-10-1"},
+                "cifar100": {"data": "digits", "model": "resnet14-8"},
+            },
+        ),
+        Profile(
+            "quick",
+            "CIFAR-10, WRN-10-1, 3 epochs",
+            epochs=3,
+            table_densities=(0.1,),
+            figure_densities=(0.1,),
+            figure_seeds=(0,),
+            stand_in={"cifar10": {"model": "wrn-10-1"}},
+            data=("cifar10",),
+        ),
+        Profile("short", "the report's data and networks, 25 epochs", epochs=25),
+        Profile("paper", "the report's data and networks, 250 epochs: the report's training", epochs=250),
+    )
+}
