@@ -19,7 +19,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, tables
+from rigl_nb.report import claims, grids, statements, tables
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.store import Store
 
@@ -70,11 +70,11 @@ Markdown("\n".join(lines))
 # side, and as *contradicted* when it lies on the other side. The published means are judged in the same way.
 
 # %%
-ours = [claims.judge(claim, evidence["05_1"]["paper"]) for claim in claims.CIFAR10]
+ours = [claims.judge(claim, evidence["05_1"]["paper"]) for claim in statements.CIFAR10]
 printed = claims.with_reference(
     grids.published("table2_cifar10"), grids.published("table4_tuning")
 )
-theirs = [claims.judge_published(claim, printed) for claim in claims.CIFAR10]
+theirs = [claims.judge_published(claim, printed) for claim in statements.CIFAR10]
 tables.scoreboard(ours, theirs, uuid="claims-overview")
 
 # %% [markdown]

@@ -18,7 +18,7 @@ interactive = True
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, plots, tables
+from rigl_nb.report import claims, grids, plots, statements, tables
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.store import Store
 
@@ -104,8 +104,8 @@ plots.training_curves({name: r.history for name, r in found.items() if r})
 # the other side, else *inconclusive*. The published means get the same treatment, as far as they allow it.
 
 # %%
-ours = [claims.judge(claim, evidence["paper"]) for claim in claims.CIFAR10]
-theirs = [claims.judge_published(claim, figure_1) for claim in claims.CIFAR10]
+ours = [claims.judge(claim, evidence["paper"]) for claim in statements.CIFAR10]
+theirs = [claims.judge_published(claim, figure_1) for claim in statements.CIFAR10]
 tables.scoreboard(ours, theirs, uuid="claims-05-1")
 
 # %% [markdown]

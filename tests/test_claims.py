@@ -9,7 +9,7 @@ import pytest
 from frames import printed, runs
 from scipy import stats
 
-from rigl_nb.report import claims, grids
+from rigl_nb.report import claims, grids, statements
 from rigl_nb.report.claims import Cell, Claim, judge, judge_published
 
 RIGL, SET, DENSE = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1), Cell("Dense")
@@ -218,7 +218,7 @@ def test_reference_values_fill_density_one_half_once():
 
 
 def test_what_the_printed_numbers_say_about_the_claims():
-    found = {claim.name: judge_published(claim, report_values()) for claim in claims.CIFAR10}
+    found = {claim.name: judge_published(claim, report_values()) for claim in statements.CIFAR10}
     assert found["SET over Static"].difference == pytest.approx(((91.3 - 89.1) + (92.7 - 91.2)) / 2)
     assert found["RigL 2× (ERK) over Pruning"].difference == pytest.approx(92.7 - 92.6)
     assert found["RigL at 0.5 as good as Dense"].difference == pytest.approx((93.3 + 93.4) / 2 - 93.4)
@@ -228,11 +228,11 @@ def test_what_the_printed_numbers_say_about_the_claims():
 def test_the_grid_trains_every_cell_of_the_claims_but_pruning():
     keys = ["method", "init", "density", "multiplier", "data"]
     trained = {Cell(*(getattr(spec, key) for key in keys)) for spec in grids.specs("05_1", "paper")}
-    cells = {cell for claim in claims.CIFAR10 for pair in claim.pairs for cell in pair}
+    cells = {cell for claim in statements.CIFAR10 for pair in claim.pairs for cell in pair}
     assert {cell for cell in cells - trained if cell.method != "Pruning"} == set()
 
 
 def test_claims_have_names_of_their_own_and_compare_different_cells():
-    names = [claim.name for claim in claims.CIFAR10]
+    names = [claim.name for claim in statements.CIFAR10]
     assert len(set(names)) == len(names)
-    assert all(left != right for claim in claims.CIFAR10 for left, right in claim.pairs)
+    assert all(left != right for claim in statements.CIFAR10 for left, right in claim.pairs)

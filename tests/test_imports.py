@@ -16,7 +16,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph spec sparsifier iteration train",
     "runs": "record store attempt turns workers engine",
-    "report": "grids claims tables plots widgets build commands",
+    "report": "profiles grids claims statements tables plots widgets build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

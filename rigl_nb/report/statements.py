@@ -1,0 +1,47 @@
+"""The report's claims, section by section: what it says, and which cells that compares."""
+
+from rigl_nb.report.claims import MATCH_MARGIN, Cell, Claim
+
+
+def _pairs(left: tuple, right: tuple, densities: tuple[float, ...] = (0.1, 0.2)) -> tuple:
+    # left and right: (method, init[, multiplier])
+    return tuple((_cell(*left, density=d), _cell(*right, density=d)) for d in densities)
+
+
+def _cell(method: str, init: str | None, multiplier: int = 1, *, density: float) -> Cell:
+    return Cell(method, init, density, multiplier)
+
+
+_RANDOM, _ERK = ("RigL", "Random"), ("RigL", "ERK")
+_RANDOM_2, _ERK_2 = (*_RANDOM, 2), (*_ERK, 2)
+_SET_RANDOM, _SET_ERK = ("SET", "Random"), ("SET", "ERK")
+_ALL = (0.05, 0.1, 0.2, 0.5)
+_CENTRAL = (
+    "Given a fixed training FLOP budget, RigL surpasses existing dynamic sparse training methods "
+    "over a range of target sparsities"
+)
+_SET_IMPROVES = "SET improves over the performance of static sparse networks and small-dense networks"
+_GRADIENTS = "methods utilizing gradient information (SNFS, RigL) obtain better test accuracies"
+_LONGER = "Performance further improves by training for longer durations"
+_EXCEEDS = "training RigL (ERK) twice as long at 90% sparsity exceeds the performance of iterative pruning"
+_INITIALIZATION = "using ERK initialization improves performance"
+_BASELINE = "At lower sparsities (higher densities), RigL matches the performance of the dense baseline"
+_AT_HALF = ((Cell("RigL", "Random", 0.5), Cell("Dense")), (Cell("RigL", "ERK", 0.5), Cell("Dense")))
+
+# Section 5.1, Table 2 and Figure 1. The central claim comes first, over every density of Figure 1 at the
+# usual length: that SET can collapse in longer training is a claim of its own.
+CIFAR10 = (
+    Claim(
+        "RigL over SET, all densities",
+        _CENTRAL,
+        "5",
+        _pairs(_RANDOM, _SET_RANDOM, _ALL) + _pairs(_ERK, _SET_ERK, _ALL),
+    ),
+    Claim("SET over Static", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Static", "Random"))),
+    Claim("SET over Small-Dense", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Small-Dense", None))),
+    Claim("RigL over SET", _GRADIENTS, "5.1", _pairs(_RANDOM, _SET_RANDOM) + _pairs(_ERK, _SET_ERK)),
+    Claim("ERK over Random", _INITIALIZATION, "5.1", _pairs(_ERK, _RANDOM) + _pairs(_SET_ERK, _SET_RANDOM)),
+    Claim("RigL 2× over RigL", _LONGER, "5.1", _pairs(_RANDOM_2, _RANDOM) + _pairs(_ERK_2, _ERK)),
+    Claim("RigL 2× (ERK) over Pruning", _EXCEEDS, "5.1", _pairs(_ERK_2, ("Pruning", None), (0.1,))),
+    Claim("RigL at 0.5 as good as Dense", _BASELINE, "5.1", _AT_HALF, "matches", MATCH_MARGIN),
+)
