@@ -113,13 +113,20 @@ def test_a_single_value_in_a_group_is_not_bold():
     assert bold(tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0]})}), "paper") == set()
 
 
+def test_flops_are_those_of_the_profile_that_fills_most_cells():
+    evidence = {"short": runs({RANDOM: [91.0], SET: [None]}), "quick": runs({RANDOM: [60.0], SET: [70.0]}, flops=0.9)}
+    table = tables.comparison(TABLE2, evidence)
+    assert column(table, "quick", "FLOPs (train, test)")
+    assert ("FLOPs (train, test)", "short") not in table.data
+
+
 def test_flops_are_printed_and_ours():
     evidence = {"paper": runs({RANDOM: [91.0]}), "quick": runs({SET: [70.0]}, flops=0.9)}
     table = tables.comparison(TABLE2, evidence)
     printed, ours = (column(table, name, "FLOPs (train, test)") for name in ("published", "paper"))
     assert printed["0.2", "3", "RigL 2× (ERK)"] == "0.70×, 0.35×"
     assert ours["0.1", "1", "RigL"] == "0.105×, 0.100×"
-    assert ours["0.1", "1", "SET"] == "–"  # quick has another model: its cost says nothing here
+    assert ours["0.1", "1", "SET"] == "–"  # a column is of one profile: another network costs something else
     assert ("FLOPs (train, test)", "quick") not in table.data
 
 

@@ -60,7 +60,7 @@ def comparison(
 
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
     density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
-    Our FLOPs are those of the first profile that has runs. `uuid` names the table in the page's HTML.
+    Our FLOPs are those of the profile that fills most cells. `uuid` names the table in the page's HTML.
     """
     order = published.sort_values(["density", "group"], kind="stable")
     sources = {"published": _printed(order)}
@@ -71,8 +71,11 @@ def comparison(
         names=["density", "group", "method"],
     )
     columns = {(_ACCURACY, name): [_accuracy(rows.get(c)) for c in cells] for name, rows in sources.items()}
-    for name, digits in zip(list(sources)[:2], (2, 3), strict=False):
-        columns[_FLOPS, name] = [_flops(sources[name].get(cell), digits) for cell in cells]
+    columns[_FLOPS, "published"] = [_flops(sources["published"].get(cell), 2) for cell in cells]
+    filled = {name: sum(row["n"] > 0 for row in rows.values()) for name, rows in sources.items()} | {"published": 0}
+    if any(filled.values()):
+        fullest = max(filled, key=filled.get)
+        columns[_FLOPS, fullest] = [_flops(sources[fullest].get(cell), 3) for cell in cells]
     frame = pd.DataFrame(columns, index=index)
     styles = pd.DataFrame("", index=index, columns=frame.columns)
     for name, rows in sources.items():
