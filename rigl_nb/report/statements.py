@@ -15,6 +15,7 @@ def _cell(method: str, init: str | None, multiplier: int = 1, *, density: float)
 _RANDOM, _ERK = ("RigL", "Random"), ("RigL", "ERK")
 _RANDOM_2, _ERK_2 = (*_RANDOM, 2), (*_ERK, 2)
 _SET_RANDOM, _SET_ERK = ("SET", "Random"), ("SET", "ERK")
+_SNFS_RANDOM, _SNFS_ERK = ("SNFS", "Random"), ("SNFS", "ERK")
 _ALL = (0.05, 0.1, 0.2, 0.5)
 _CENTRAL = (
     "Given a fixed training FLOP budget, RigL surpasses existing dynamic sparse training methods "
@@ -22,6 +23,7 @@ _CENTRAL = (
 )
 _SET_IMPROVES = "SET improves over the performance of static sparse networks and small-dense networks"
 _GRADIENTS = "methods utilizing gradient information (SNFS, RigL) obtain better test accuracies"
+_SNFS = "SNFS can outperform RigL, but requires a much larger training budget"
 _LONGER = "Performance further improves by training for longer durations"
 _EXCEEDS = "training RigL (ERK) twice as long at 90% sparsity exceeds the performance of iterative pruning"
 _INITIALIZATION = "using ERK initialization improves performance"
@@ -40,6 +42,8 @@ CIFAR10 = (
     Claim("SET over Static", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Static", "Random"))),
     Claim("SET over Small-Dense", _SET_IMPROVES, "5.1", _pairs(_SET_RANDOM, ("Small-Dense", None))),
     Claim("RigL over SET", _GRADIENTS, "5.1", _pairs(_RANDOM, _SET_RANDOM) + _pairs(_ERK, _SET_ERK)),
+    Claim("SNFS over SET", _GRADIENTS, "5.1", _pairs(_SNFS_RANDOM, _SET_RANDOM) + _pairs(_SNFS_ERK, _SET_ERK)),
+    Claim("SNFS over RigL", _SNFS, "5.1", _pairs(_SNFS_RANDOM, _RANDOM)),
     Claim("ERK over Random", _INITIALIZATION, "5.1", _pairs(_ERK, _RANDOM) + _pairs(_SET_ERK, _SET_RANDOM)),
     Claim("RigL 2× over RigL", _LONGER, "5.1", _pairs(_RANDOM_2, _RANDOM) + _pairs(_ERK_2, _ERK)),
     Claim("RigL 2× (ERK) over Pruning", _EXCEEDS, "5.1", _pairs(_ERK_2, ("Pruning", None), (0.1,))),
