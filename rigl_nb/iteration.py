@@ -68,26 +68,21 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
         model = model.to(memory_format=torch.channels_last)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": others}]
     rate = torch.tensor(spec.learning_rate, device=execution.device)
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": others}],
-        lr=spec.learning_rate,
-        momentum=spec.momentum,
-        nesterov=spec.nesterov,
-        fused=rate.is_cuda,  # the one kind that reads the rate on the device
-    )
+    how = {"momentum": spec.momentum, "nesterov": spec.nesterov}
+    optimizer = torch.optim.SGD(groups, lr=spec.learning_rate, fused=rate.is_cuda, **how)  # fused reads a rate there
     for group in optimizer.param_groups:
         group["lr"] = rate
-    updates = {name: value for name in UPDATES if (value := getattr(spec, name)) is not None}
-    updates |= {"t_end": spec.t_end, "seed": spec.seed}
-    sparsifier = Sparsifier(model, optimizer, spec.method, _init(spec, parent), spec.density, **updates)
+    updates = {name: value for name in ("t_end", "seed", *UPDATES) if (value := getattr(spec, name)) is not None}
+    density = 1.0 if methods.get(spec.method).narrow else spec.density  # the model is narrow already
+    sparsifier = Sparsifier(model, optimizer, spec.method, _init(spec, parent), density, **updates)
     streams = ("augment", "dropout")
     generators = {name: rng.torch_generator(spec.seed, name, device=execution.device) for name in streams}
     for module in model.modules():
         if isinstance(module, models.Dropout):
             module.generator = generators["dropout"]
-    totals = torch.zeros(3, device=execution.device)
-    return Parts(model, optimizer, sparsifier, generators, totals, rate)
+    return Parts(model, optimizer, sparsifier, generators, torch.zeros(3, device=execution.device), rate)
 
 
 def _init(spec: RunSpec, parent: Legacy | None) -> str | dict[str, Tensor] | None:

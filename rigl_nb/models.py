@@ -5,7 +5,7 @@ Initial weights are drawn by numpy's generator, which gives the same numbers on 
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from numpy.random import Generator
@@ -156,7 +156,7 @@ def initialise(model: nn.Module, rng: Generator) -> nn.Module:
     return model
 
 
-def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
+def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] = ()) -> dict[str, nn.Parameter]:
     """Weights of convolutions and linear layers by parameter name, in the model's order; never biases or norms.
 
     `first_layer=False` leaves the first of them out: it stays dense under Uniform. `exclude` leaves out layers and
@@ -165,11 +165,11 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] 
     """
     names, found = {id(p): name for name, p in model.named_parameters()}, {}
     layers = {path: module for path, module in model.named_modules() if isinstance(module, LAYERS)}
-    unused = set(exclude)
+    unused = exclude = {exclude} if isinstance(exclude, str) else set(exclude)
     for path, module in layers.items():
         name = names.get(id(module.weight))
         hits = {e for e in exclude if e in (name, f"{path}.weight") or f"{path}.".startswith(f"{e}.")}
-        unused -= hits
+        unused = unused - hits
         if hits:
             found[name or path] = None
         elif name is None:
@@ -179,6 +179,8 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Sequence[str] 
         else:
             found.setdefault(name, module.weight)
     if unused:
-        raise ValueError(f"exclude {min(unused)!r} names no layer: the layers are {', '.join(layers)}")
+        raise ValueError(
+            f"exclude {min(unused)!r} names no layer: the layers are {', '.join(path or 'weight' for path in layers)}"
+        )
     chosen = list(found.items())[0 if first_layer else 1 :]
     return {name: weight for name, weight in chosen if weight is not None and weight.requires_grad}

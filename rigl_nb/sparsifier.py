@@ -58,6 +58,8 @@ class Sparsifier:
             if self.t_end is None or self.t_end < 0:
                 what = "the iteration at which updates end, 0.75 of all in the paper"
                 raise ValueError(f"t_end {self.t_end!r} is not allowed: method {self.method.name} needs {what}")
+        if self.method.narrow and self.density != 1:
+            raise ValueError(f"density {self.density} is not allowed: build the model with √density times the channels")
         if self.method.start == "dense":
             checks.within("density", self.density, 0, 1, high_closed=True)
             checks.at_least("prune_start", self.prune_start, 0)
@@ -69,10 +71,10 @@ class Sparsifier:
         """Set the first masks."""
         shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         if isinstance(init, Mapping):
-            unfit = [name for name, mask in init.items() if shapes.get(name) != tuple(mask.shape)]
-            if unfit or not init:
-                what = f"the mask {unfit[0]!r} fits no layer" if unfit else "init {} has no mask"
-                raise ValueError(f"{what}: the layers are {', '.join(shapes)}")
+            fit = {n for n, mask in init.items() if shapes.get(n) == tuple(mask.shape) and mask.dtype == torch.bool}
+            if len(fit) < max(len(init), 1):
+                what = f"the mask {min(init.keys() - fit)!r} fits no layer" if init else "init {} has no mask"
+                raise ValueError(f"{what}: the layers are {', '.join(shapes)}; masks are boolean, of a weight's shape")
             self.weights = {name: self.weights[name] for name in shapes if name in init}
             first = {name: init[name].clone() for name in self.weights}
         elif self.method.start == "dense":

@@ -114,10 +114,8 @@ class RunSpec:
         if method.start == "dense":
             last = self.t_end + self.delta_t - 1 - self.t_end % self.delta_t
             if not self.prune_start < self.t_end <= last < self.total_steps:
-                raise ValueError(
-                    f"delta_t {self.delta_t} and prune_start {self.prune_start} are not allowed: the first update from "
-                    f"iteration {self.t_end} on reaches the density, and {self.total_steps} iterations are run"
-                )
+                given = f"delta_t {self.delta_t} and prune_start {self.prune_start}"
+                raise ValueError(f"{given} are not allowed: {self.total_steps} iterations never reach the density")
 
     def _check_parent(self, method: methods.Method) -> None:
         parent, heir = self.parent, method.start == "parent" or self.init in OF_PARENT

@@ -1,7 +1,6 @@
-"""The loop of one run: a generator that yields after every iteration and returns the result.
+"""The loop of one run: a generator that yields after every iteration and returns the result. It knows no files.
 
-It knows no files: whoever drives it shows progress, takes snapshots and keeps the result. On a GPU nothing in an
-epoch waits for the device, so several runs can take turns here and overlap there.
+On a GPU nothing in an epoch waits for the device, so several runs can take turns here and overlap there.
 """
 
 import time
@@ -58,9 +57,7 @@ def train(
     return (yield from on_a_lane(_train(spec, execution, parent, state), execution.device))
 
 
-def _train(
-    spec: RunSpec, execution: Execution, parent: Legacy | None, state: dict | None
-) -> Generator[Progress, None, Result]:
+def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Progress, None, Result]:
     if execution.threads:
         torch.set_num_threads(execution.threads)
     dataset = data.load(spec.data, execution.device)

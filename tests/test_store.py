@@ -4,11 +4,13 @@ import errno
 import math
 import os
 import stat
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from records import files, made, result, tiny
 
+from rigl_nb.methods import METHODS, RIGL
 from rigl_nb.runs.record import RecordError
 from rigl_nb.runs.store import write
 
@@ -45,6 +47,17 @@ def test_saving_again_replaces(store):
 def test_everybody_may_read_a_record(store):
     """A temporary file is its owner's alone; published evidence is not."""
     assert stat.S_IMODE(store.save(made(SPEC)).stat().st_mode) == 0o644
+
+
+def test_records_of_a_method_that_is_unknown_here_are_left_out(store, monkeypatch):
+    """A reader's own runs, seen by a process in which nobody registered the method."""
+    monkeypatch.setitem(METHODS, "Mine", replace(RIGL, name="Mine"))
+    mine, plain = made(tiny("Mine")), made(tiny())
+    for record in (mine, plain):
+        store.save(record)
+    assert len(store.records()) == 2
+    monkeypatch.delitem(METHODS, "Mine")
+    assert store.records() == [plain]
 
 
 def test_records_are_ordered_and_nothing_else(store):

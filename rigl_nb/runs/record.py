@@ -12,6 +12,7 @@ from importlib import metadata
 
 from rigl_nb import paths
 from rigl_nb.data.sources import SOURCES
+from rigl_nb.methods import METHODS
 from rigl_nb.spec import RunSpec
 
 FORMAT = 1
@@ -23,6 +24,10 @@ ORIGIN = ("commit", "dirty", "hardware")  # of the provenance: what publishing a
 
 class RecordError(ValueError):
     """A record's file is damaged or does not say what its name promises."""
+
+
+class UnknownMethodError(RecordError):
+    """A record is of a method that somebody registered elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Record:
             if (form := content.pop("format")) != FORMAT:
                 raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}")
             run_id = content.pop("run_id")
+            if (method := content["spec"]["method"]) not in METHODS:
+                raise UnknownMethodError(f"method {method!r} is unknown here: register it to read its records")
             content["spec"] = RunSpec.from_dict(content["spec"])
             content["history"] = _rows(content["history"])
             content["active"] = tuple(content["active"])

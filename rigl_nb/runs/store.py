@@ -6,6 +6,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rigl_nb.methods import METHODS
-from rigl_nb.runs.record import Record, RecordError
+from rigl_nb.runs.record import Record, RecordError, UnknownMethodError
 from rigl_nb.spec import RunSpec
 
 OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
@@ -71,9 +72,13 @@ class Store:
         return self.find(spec) is not None and (not METHODS[spec.method].masked or self.path(spec, MASKS).exists())
 
     def records(self) -> list[Record]:
-        """All records, ordered by run id; RecordError names a damaged file."""
-        files = sorted(Path(self.root).glob("*/seed-*.json"))
-        return [_read(file) for file in files if not file.name.endswith(".failed.json")]
+        """All records of methods that are known here, ordered by run id; RecordError names a damaged file."""
+        found = []
+        for file in sorted(Path(self.root).glob("*/seed-*.json")):
+            if not file.name.endswith(".failed.json"):
+                with suppress(UnknownMethodError):
+                    found.append(_read(file))
+        return found
 
     def fail(self, spec: RunSpec, reason: str, trace: str) -> None:
         """Keep why a run crashed, until it is trained."""
@@ -140,6 +145,8 @@ def write(path: Path, content: str | bytes) -> None:
 def _read(file: Path) -> Record:
     try:
         record = Record.from_json(file.read_text())
+    except UnknownMethodError:
+        raise
     except (RecordError, UnicodeDecodeError) as error:
         raise RecordError(f"{file} is damaged: {error}. Remove it to train the run again") from error
     if file.parent.name != record.spec.config_id or file.stem != f"seed-{record.spec.seed}":
