@@ -12,7 +12,8 @@ from rigl_nb.runs.store import Store
 
 @pytest.fixture
 def local(tmp_path, monkeypatch) -> Store:
-    """Return the store of this machine's runs; results and data are empty folders beside it."""
+    """Return the store of this machine's runs; results and data are empty folders beside it. One section has runs."""
+    monkeypatch.setattr(grids, "SECTIONS", {"05_1": grids.SECTIONS["05_1"]})
     for name in ("results", "build", "data"):
         monkeypatch.setenv(f"RIGL_{name.upper()}", str(tmp_path / name))
     before = signal.getsignal(signal.SIGTERM)

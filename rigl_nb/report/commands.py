@@ -147,17 +147,9 @@ def _workers(options: argparse.Namespace, runs: int) -> int:
 
 def _selected(options: argparse.Namespace) -> list[RunSpec]:
     filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
-    for section in options.sections or ():
-        grids.specs(section, options.profile)  # an unknown name is no section without matching runs
-    found, misses = [], []
-    for section in options.sections or grids.SECTIONS:
-        try:
-            found += grids.specs(section, options.profile, **filters)
-        except ValueError as error:
-            misses.append(error)
-    if not found:
-        raise misses[0]
-    return found
+    sections = options.sections or list(grids.SECTIONS)
+    found = [spec for section in sections for spec in grids.specs(section, options.profile)]
+    return grids.filtered(found, f"section {', '.join(sections)}, profile {options.profile},", filters)
 
 
 def _parser() -> argparse.ArgumentParser:

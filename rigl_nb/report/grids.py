@@ -1,7 +1,7 @@
 """The report's experiments as lists of runs, by section and profile, most telling runs first."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -119,6 +119,11 @@ def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown: allowed are {', '.join(PROFILES)}")
     found = [spec for grid in SECTIONS[section] for spec in grid(PROFILES[profile])]
+    return filtered(found, f"section {section}, profile {profile},", filters)
+
+
+def filtered(found: list[RunSpec], where: str, filters: Mapping[str, object]) -> list[RunSpec]:
+    """The runs that have every filter's value, each once; ValueError says which values there are `where`."""
     for name, value in filters.items():
         if name not in RunSpec.__dataclass_fields__:
             raise ValueError(f"filter {name!r} is unknown: allowed are {', '.join(RunSpec.__dataclass_fields__)}")
@@ -126,7 +131,7 @@ def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
         found = [spec for spec in found if getattr(spec, name) == value]
         if not found:
             known = ", ".join(sorted(str(v) for v in there))
-            raise ValueError(f"no run of section {section}, profile {profile}, has {name} {value!r}: there are {known}")
+            raise ValueError(f"no run of {where} has {name} {value!r}: there are {known}")
     return list({spec.run_id: spec for spec in found}.values())
 
 
