@@ -1,5 +1,7 @@
 """Settings that every test shares: one thread (bitwise equality), and property tests without time limits."""
 
+import signal
+
 import pytest
 import synthetic
 import torch
@@ -9,6 +11,7 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.store import Store
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and tests interrupt
 settings.register_profile("rigl", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("rigl")
 

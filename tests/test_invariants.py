@@ -81,6 +81,7 @@ def test_every_invariant_after_every_step(training, bad):
         masks = {name: mask.clone() for name, mask in sparse.masks.items()}
         before = {name: state_of(sparse, name) for name in masks}
         counts = sparse.counts()
+        assert sparse.drop_fraction == (drop_fraction(options, t) if sparse.method.name in reference.GROWTH else 0)
         updated = sparse.step()
         assert sparse.counts() == {name: int(mask.sum()) for name, mask in sparse.masks.items()}
         assert sparse.densities() == {name: count / masks[name].numel() for name, count in sparse.counts().items()}
@@ -90,6 +91,11 @@ def test_every_invariant_after_every_step(training, bad):
             check_update(sparse, options, t, masks, before)
         else:
             assert all(torch.equal(mask, sparse.masks[name]) for name, mask in masks.items())
+
+
+def drop_fraction(options, t):
+    share = options["alpha"] / 2 if t < options["t_end"] else 0
+    return share and share * (1 + math.cos(math.pi * t / options["t_end"]))
 
 
 def check_start(sparse, options):
@@ -151,8 +157,7 @@ def check_update(sparse, options, t, masks, before):
         if method in ("SET", "RigL") and mask.all():
             assert all(bits(values) == bits(before[name][key]) for key, values in after.items())
         if method in reference.GROWTH:
-            fraction = options["alpha"] / 2 * (1 + math.cos(math.pi * t / options["t_end"]))
-            assert int((mask & ~survives).sum()) <= math.floor(fraction * int(mask.sum()))
+            assert int((mask & ~survives).sum()) <= math.floor(drop_fraction(options, t) * int(mask.sum()))
 
 
 @given(st.lists(st.one_of(st.integers(0, 90).map(lambda n: n / 10), st.floats(0, 1e4)), min_size=1))

@@ -67,7 +67,7 @@ def test_the_selection_agrees_with_a_stable_sort(rows, data):
 # ---- when and how far
 
 
-def pruned(size=1000, density=0.1, steps=1400, **options):
+def pruned(steps, size=1000, density=0.1, **options):
     """Return the iterations of all updates with the count after each, of a row of weights that trains."""
     rows = Rows("Pruning", {"stem": [1.0], "a": list(range(1, size + 1))}, density=density, **options)
     nothing, counts = {"stem": [0.0], "a": [0.0] * size}, {}
@@ -91,7 +91,7 @@ def pruned(size=1000, density=0.1, steps=1400, **options):
 )
 def test_when_and_how_far_pruning_goes(start, t_end, updates):
     """At t = 100 n - 1 from the start on; the last is the first of these from T_end on, with the final sparsity."""
-    got = pruned(delta_t=100, prune_start=start, t_end=t_end)
+    got = pruned(updates[-1] + 201, delta_t=100, prune_start=start, t_end=t_end)
     assert list(got) == updates
     for t, count in got.items():
         density = 1 - reference.pruning_sparsity(t, start, t_end, Fraction(9, 10))
@@ -101,15 +101,23 @@ def test_when_and_how_far_pruning_goes(start, t_end, updates):
 
 def test_the_schedule_by_hand():
     """s = 0.9 (1 - 0.67^3) = 0.629313 at 799, a third of the way: 371 of 1,000; then 134, 100.02..., and 100."""
-    got = pruned(delta_t=100, prune_start=700, t_end=1000)
+    got = pruned(1100, delta_t=100, prune_start=700, t_end=1000)
     assert got == {799: 371, 899: 134, 999: 100, 1099: 100}
-    assert pruned(size=4, density=0.625, steps=1, delta_t=1, t_end=0) == {0: 3}  # 2.5 is rounded up
+
+
+HALVES = [(4, 0.625, 3), (4, 0.6, 2), (5, 0.1, 1), (15, 0.1, 2), (7, 1, 7)]
+
+
+@pytest.mark.parametrize(("size", "density", "kept"), HALVES)
+def test_a_half_is_rounded_up(size, density, kept):
+    """2.5 to 3, 2.4 to 2; 0.5 and 1.5 too, where 1 - (1 - 0.1) is a little less than 0.1."""
+    assert pruned(size=size, density=density, steps=1, delta_t=1, t_end=0) == {0: kept}
 
 
 def test_a_start_after_the_end_is_refused():
     """It would train on without a single update; a start at the end is one update at the first occasion."""
     with pytest.raises(ValueError, match="prune_start 5 is not allowed"):
-        pruned(delta_t=2, prune_start=5, t_end=4)
+        pruned(9, delta_t=2, prune_start=5, t_end=4)
     assert pruned(size=10, density=0.5, steps=9, delta_t=2, prune_start=4, t_end=4) == {5: 5}
 
 
@@ -137,6 +145,17 @@ def test_pruned_weights_stay_pruned():
     assert not rows.step(grads)
     assert rows.step(grads) and rows.masks() == {"a": "11100001"}  # half of 8, for the last time
     assert not any(rows.step(grads) for _ in range(4))
+
+
+def test_an_active_zero_does_not_tie_with_a_pruned_weight():
+    """Two updates leave 3 of 4 weights: the second must not trade the active 0 for the pruned one before it."""
+    rows = Rows("Pruning", {"stem": [0], "a": [1, 5, 6, 7]}, density=0.75, t_end=2)
+    seen = []
+    for weights in ([1.0, 5, 6, 7], [1.0, 5, 6, 7], [0.0, 0, 6, 7]):
+        rows.layers["a"].data = torch.tensor([weights])
+        assert rows.step({"stem": [0], "a": [0] * 4})
+        seen.append(rows.masks()["a"])
+    assert seen == ["1111", "0111", "0111"]
 
 
 # ---- given masks: a Lottery ticket, and any method that starts from another run's
