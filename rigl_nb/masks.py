@@ -88,7 +88,7 @@ def redistribute(dropped: Sequence[int], statistics: Sequence[float], room: Sequ
     Where no statistic is left above 0, the share follows what was dropped, so that each layer gets its own back.
     """
     budgets = [0.0] * len(room)
-    for weights in (statistics, dropped, room):  # the next only where the layers before have no room left
+    for weights in (statistics, dropped):  # the second only where the first leaves something over
         more = _fill(sum(dropped) - math.fsum(budgets), weights, [r - b for r, b in zip(room, budgets, strict=True)])
         budgets = [budget + extra for budget, extra in zip(budgets, more, strict=True)]
     return list(whole(dict(enumerate(budgets))).values())

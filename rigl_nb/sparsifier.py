@@ -131,8 +131,9 @@ class Sparsifier:
         """Whether this iteration updates the masks: t = ΔT−1, 2ΔT−1, … < T_end; under Pruning once more after it."""
         if not self.method.moves or self.iteration % self.delta_t != self.delta_t - 1:
             return False
-        last = self.t_end + (self.delta_t if self.method.start == "dense" else 0)
-        return self.prune_start <= self.iteration < last
+        if self.method.start == "dense":
+            return self.prune_start <= self.iteration < self.t_end + self.delta_t
+        return self.iteration < self.t_end
 
     @property
     def drop_fraction(self) -> float:

@@ -27,20 +27,21 @@ OPTIMIZERS = {  # torch's, and the reference's
     ),
     "adam": (lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01), reference.adam(0.01, decay=0.01)),
 }
-LAYERS = ("0.weight", "3.weight", "6.weight")
+LAYERS = ("0.weight", "2.weight", "5.weight")
 PAIRS = [(m, o) for m in METHODS for o in OPTIMIZERS if o != "sgd" or m not in ("SNFS", "RigL-SM")]
 
 
-def network(dtype=torch.float64):
+def network():
+    """Without batch norm: what a channel without connections gives must be 0, not the last bits of a difference."""
     torch.manual_seed(0)
-    convolutions = (nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU())
-    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(24, 5)).to(dtype)
+    convolutions = (nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU())
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(24, 5)).double()
 
 
 def gradients(model, t):
     """Leave the gradients of batch t in the model, as autograd gives them."""
     stream = torch.Generator().manual_seed(t)
-    x = torch.randn(16, 2, 6, 6, generator=stream).to(model[0].weight)
+    x = torch.randn(16, 2, 6, 6, generator=stream, dtype=torch.float64)
     y = torch.randint(0, 5, (16,), generator=stream)
     model.zero_grad()
     nn.functional.cross_entropy(model(x), y).backward()
@@ -53,10 +54,10 @@ def arrays(tensors):
 class Race:
     """The same training twice: by the Sparsifier, and by the reference."""
 
-    def __init__(self, method, optimizer, density=0.6, init="ERK", start=4, dtype=torch.float64, **options):
+    def __init__(self, method, optimizer, density=0.6, init="ERK", start=4, **options):
         options = {"alpha": 0.5, "delta_t": 3, "t_end": 10} | options
         factory, descend = OPTIMIZERS[optimizer]
-        self.model, self.twin = network(dtype), network(dtype)
+        self.model, self.twin = network(), network()
         self.optimizer = factory(self.model.parameters())
         extra = {"prune_start": start} if method == "Pruning" else {}
         density = 1.0 if method == "Small-Dense" else density  # its budget is in the model
@@ -64,7 +65,6 @@ class Race:
         weights = arrays(dict(self.twin.named_parameters()))
         masks = arrays(self.sparse.masks)
         final = 1 - reference.exact(density)
-        self.tolerance = {torch.float64: (1e-9, 1e-12), torch.float32: (1e-4, 1e-6)}[dtype]
         self.reference = reference.Training(method, descend, weights, masks, **options, final=final, start=start)
 
     def step(self):
@@ -83,8 +83,8 @@ class Race:
         return updated
 
     def compare(self):
-        """Assert that both are the same: masks exactly, numbers to what the precision leaves of them."""
-        t, (rtol, atol) = f"t = {self.reference.t - 1}", self.tolerance
+        """Assert that both are the same: masks exactly, numbers to what double precision leaves of them."""
+        t = f"t = {self.reference.t - 1}"
         assert list(self.sparse.masks) == list(self.reference.masks)
         for name, mask in self.reference.masks.items():
             np.testing.assert_array_equal(self.sparse.masks[name].numpy(), mask, err_msg=f"{name} at {t}")
@@ -95,16 +95,15 @@ class Race:
             assert set(values) == set(state), (name, t)
             for key, ours, theirs in [("weight", parameter, weight), *((k, values[k], state[k]) for k in state)]:
                 ours = ours.detach().numpy()
-                np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol, err_msg=f"{key} of {name} at {t}")
+                np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=f"{key} of {name} at {t}")
                 if key == "weight" or (ours.shape == weight.shape and self.sparse.method.name != "SNFS"):
                     assert not ours[~self.reference.masks.get(name, np.True_)].any(), f"{key} of {name} at {t}"
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
 @pytest.mark.parametrize(("method", "optimizer"), PAIRS)
-def test_a_training_follows_the_reference(method, optimizer, dtype):
+def test_a_training_follows_the_reference(method, optimizer):
     """Updates at 2, 5 and 8, and no later; Pruning from 4 to 10 prunes at 5, 8 and, for the last time, 11."""
-    race = Race(method, optimizer, init=given_masks() if method == "Lottery" else "ERK", dtype=dtype)
+    race = Race(method, optimizer, init=given_masks() if method == "Lottery" else "ERK")
     first = dict(race.reference.masks)
     masked = {"Dense": (), "Small-Dense": (), "Pruning": LAYERS[1:]}.get(method, LAYERS)
     assert tuple(race.sparse.masks) == masked
@@ -123,7 +122,7 @@ def given_masks():
     """Masks of their own densities, one layer dense and one channel without a connection."""
     stream = np.random.default_rng(5)
     masks = {name: stream.random(p.shape) < 0.5 for name, p in network().named_parameters() if name in LAYERS}
-    masks["0.weight"][...], masks["3.weight"][2] = True, False
+    masks["0.weight"][...], masks["2.weight"][2] = True, False
     return {name: torch.from_numpy(mask) for name, mask in masks.items()}
 
 
@@ -147,7 +146,7 @@ def test_redistribution_moves_weights_between_layers(method, optimizer):
     for _ in range(10):
         race.step()
     now = race.sparse.counts()
-    assert first["6.weight"] == 120
+    assert first["5.weight"] == 120
     assert any(now[name] < first[name] for name in LAYERS) and any(now[name] > first[name] for name in LAYERS)
     assert sum(now.values()) == sum(first.values())
 
