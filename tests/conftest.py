@@ -16,6 +16,14 @@ settings.register_profile("rigl", deadline=None, derandomize=True, database=None
 settings.load_profile("rigl")
 
 
+LONGEST = ("test_reproduce", "test_interruption", "test_kills", "test_budget")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
     """Return an empty data root, beside an empty build root; CIFAR has the sizes of the look-alikes."""

@@ -173,7 +173,7 @@ from dataclasses import replace
 from rigl_nb.report import grids
 
 grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=60)
-sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2 --time-budget".split() + sys.argv[1:]
+sys.argv = "rigl_nb run --section 05_1 --method RigL --multiplier 1 --workers 2 --time-budget".split() + sys.argv[1:]
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
 PROFILE = replace(grids.PROFILES["smoke"], epochs=60)

@@ -94,7 +94,7 @@ STEPS = 88_000
 )
 def test_updates_of_the_reports_trainings(row, first, last, updates):
     """A sparsifier with the run's settings says when; the network does not matter."""
-    spec = PROFILES["paper"].spec("cifar10", row, seed=0)
+    spec = PROFILES["paper"].spec(row, seed=0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     given = {name: getattr(spec, name) for name in ("alpha", "delta_t", "prune_start") if getattr(spec, name)}
     optimizer = optim.SGD(model.parameters(), lr=0.1)

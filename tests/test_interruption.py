@@ -131,7 +131,7 @@ from rigl_nb.runs import progress
 
 progress.LINE_EVERY = 0  # every event is a line: the test sees which runs are under way
 grids.PROFILES["smoke"] = replace(grids.PROFILES["smoke"], epochs=60)
-sys.argv = "rigl_nb run --method RigL --multiplier 1 --workers 2".split()
+sys.argv = "rigl_nb run --section 05_1 --method RigL --multiplier 1 --workers 2".split()
 runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
 """
 PROFILE = replace(grids.PROFILES["smoke"], epochs=60)
