@@ -156,7 +156,8 @@ def _measured(runs: pd.DataFrame) -> dict[Cell, dict]:
 def _printed(published: pd.DataFrame) -> dict[Cell, dict]:
     """Rows of a printed table in the form of `summary`."""
     names = {"accuracy_mean": "mean", "accuracy_std": "std"}
-    rows = published.rename(columns=names).assign(n=PUBLISHED_SEEDS, collapsed=0, printed=True)
+    rows = published.rename(columns=names).assign(collapsed=0, printed=True)
+    rows["n"] = rows["mean"].notna() * PUBLISHED_SEEDS  # a row without a value is one that only we have
     return {_cell(row): row for row in rows.to_dict("records")}
 
 
