@@ -33,7 +33,7 @@ from matplotlib import rcParams
 from matplotlib.ticker import PercentFormatter
 
 from rigl_nb import flops, masks, models, rng
-from rigl_nb.distributions import DISTRIBUTIONS, counts, erdos_renyi_kernel
+from rigl_nb.distributions import DISTRIBUTIONS, counts, erdos_renyi_kernel, whole
 from rigl_nb.report import grids, plots, style, widgets
 
 # %% [markdown]
@@ -129,6 +129,7 @@ plots.layer_densities(
 
 # %%
 print(inspect.getsource(counts))
+print(inspect.getsource(whole))
 three = {"a": (3, 3), "b": (3, 3), "c": (3, 3)}
 print("quotas:", {layer: 0.5 * math.prod(shape) for layer, shape in three.items()})
 print("counts:", counts(three, dict.fromkeys(three, 0.5)))
