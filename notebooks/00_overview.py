@@ -30,6 +30,7 @@ from rigl_nb.runs.store import Store
 # - [02 Initialization](02_initialisation.ipynb): how a density is spread over layers, and what that costs.
 # - [03 FLOPs](03_flops.ipynb): what every method costs, and all printed costs beside ours.
 # - [05.1 CIFAR-10](05_1_cifar10.ipynb): Table 2, Figure 1 and the claims about them.
+# - [06.1 Distribution and FLOPs](06_1_distribution_and_flops.ipynb): Random and ERK at equal cost, Figure 3.
 # - [06.2 Redistribution](06_2_redistribution.ipynb): Table 5, Figure 4, and what the text says about them.
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 
