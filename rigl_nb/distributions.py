@@ -21,9 +21,12 @@ def erdos_renyi(shapes: Shapes, density: float) -> dict[str, float]:
     return _scaled({name: sum(s[:2]) / math.prod(s[:2]) for name, s in shapes.items()}, shapes, density)
 
 
-def erdos_renyi_kernel(shapes: Shapes, density: float) -> dict[str, float]:
-    """Density in proportion to (c_in + c_out + h + w) / (c_in · c_out · h · w) (Evci et al. 2020, section 3)."""
-    return _scaled({name: sum(s) / math.prod(s) for name, s in shapes.items()}, shapes, density)
+def erdos_renyi_kernel(shapes: Shapes, density: float, exponent: float = 1.0) -> dict[str, float]:
+    """Density in proportion to (c_in + c_out + h + w) / (c_in · c_out · h · w) (Evci et al. 2020, section 3).
+
+    `exponent`: a power of that ratio, from 0, the same density in every layer, over 1 to more extreme ones.
+    """
+    return _scaled({name: (sum(s) / math.prod(s)) ** exponent for name, s in shapes.items()}, shapes, density)
 
 
 DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {

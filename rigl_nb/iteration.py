@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rigl_nb import data, masks, methods, models, rng
+from rigl_nb.distributions import erdos_renyi_kernel
 from rigl_nb.execution import Execution
 from rigl_nb.execution.graph import Replay
 from rigl_nb.sparsifier import Sparsifier
@@ -85,13 +87,13 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
     return Parts(model, optimizer, sparsifier, generators, torch.zeros(3, device=execution.device), rate)
 
 
-def _init(spec: RunSpec, parent: Legacy | None) -> str | dict[str, Tensor] | None:
-    """A distribution's name, the parent's masks, or random masks of its densities."""
+def _init(spec: RunSpec, parent: Legacy | None) -> str | Callable | dict[str, Tensor] | None:
+    """A distribution, the parent's masks, or random masks of its densities."""
     if (parent is None) != (spec.parent is None):
         needed = spec.parent and f"what {spec.parent.run_id} left"
         raise ValueError(f"parent is {'missing' if needed else 'not allowed'}: {spec.run_id} starts from {needed}")
     if spec.parent is None:
-        return spec.init
+        return spec.init if spec.exponent == 1 else partial(erdos_renyi_kernel, exponent=spec.exponent)
     if spec.init != "Densities":
         return dict(parent.masks)
     draw = rng.numpy_generator(spec.seed, "masks")

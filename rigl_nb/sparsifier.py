@@ -1,7 +1,7 @@
 """The only stateful class: a model, its optimizer and the masks between them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,10 @@ class Sparsifier:
 
     Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step. All other steps are
     the optimizer's (SGD, Adam, and others that treat each weight alone), on masked gradients, so that inactive weights,
-    gradients and buffers stay 0; under SNFS momentum stays dense. `init` is Random, ER or ERK, or masks by name. Dense
-    stay: the first layer under Random and Pruning, frozen parameters, and what `exclude` names, layers or modules.
-    Pruning begins at `prune_start` and reaches `density` with the first update from `t_end` on.
+    gradients and buffers stay 0; under SNFS momentum stays dense. `init` is Random, ER or ERK, a function like those of
+    `distributions`, or masks by name. Dense stay: the first layer under Random and Pruning, frozen parameters, and what
+    `exclude` names, layers or modules. Pruning begins at `prune_start` and reaches
+    `density` with the first update from `t_end` on.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class Sparsifier:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         method: str = "RigL",
-        init: str | Mapping[str, Tensor] | None = "ERK",
+        init: str | Callable | Mapping[str, Tensor] | None = "ERK",
         density: float = 0.1,
         alpha: float = 0.3,
         delta_t: int = 100,
@@ -67,7 +68,7 @@ class Sparsifier:
         if self.method.needs_momentum and not all(group.get("momentum") or "betas" in group for group in groups):
             raise ValueError(f"method {self.method.name} ranks by momentum: give the optimizer some (momentum=0.9)")
 
-    def _start(self, init: str | Mapping[str, Tensor] | None, draw) -> None:
+    def _start(self, init: str | Callable | Mapping[str, Tensor] | None, draw) -> None:
         """Set the first masks."""
         shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         if isinstance(init, Mapping):
@@ -82,8 +83,9 @@ class Sparsifier:
         elif self.method.start == "parent":
             raise ValueError(f"method {self.method.name} starts from masks: give those of a finished run as init")
         else:
-            checks.choice("init", init, DISTRIBUTIONS)
-            active = counts(shapes, DISTRIBUTIONS[init](shapes, self.density))
+            if not callable(init):
+                checks.choice("init", init, DISTRIBUTIONS)
+            active = counts(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density))
             first = {name: masks.random_mask(shape, active[name], draw) for name, shape in shapes.items()}
         owned = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
         for name, weight in self.weights.items():

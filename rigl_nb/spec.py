@@ -61,6 +61,7 @@ class RunSpec:
     validation: int | None = None  # images held out of the training set; 0 for Table 1
     update_until: float = 0.75  # share of the training after which masks stay (T_end)
     prune_start: int | None = None  # first iteration that may prune
+    exponent: float = 1.0  # of ERK's ratio: 0 gives every layer the same density
     parent: "RunSpec | None" = None
 
     def __post_init__(self):
@@ -102,6 +103,7 @@ class RunSpec:
         if method.needs_momentum and self.momentum == 0:
             raise ValueError(f"momentum 0 is not allowed: method {self.method} ranks by it")
         checks.within("update_until", self.update_until, 0, 1, high_closed=True)
+        checks.within("exponent", self.exponent, -math.inf, math.inf)
         if self.validation >= SOURCES[self.data].train:
             raise ValueError(f"validation {self.validation} leaves nothing of {SOURCES[self.data].train} images")
         if self.density is None:
@@ -123,6 +125,8 @@ class RunSpec:
             checks.choice("init", self.init, (*DISTRIBUTIONS, *OF_PARENT))
         elif self.init is not None:
             raise ValueError(f"init {self.init!r} is not allowed: method {self.method} takes no distribution")
+        if self.exponent != 1 and self.init != "ERK":
+            raise ValueError(f"exponent {self.exponent} is not allowed: only init ERK has one")
         if heir is not (parent is not None):
             what = ("missing", "starts from") if heir else ("not allowed", "has no use for")
             way = f"method {self.method} with init {self.init} {what[1]} another run's masks"
@@ -155,9 +159,9 @@ class RunSpec:
 
     @property
     def initialisation(self) -> str | None:
-        """The distribution, or whose masks, or densities: "ERK", "RigL-SM (ERK)", "densities of RigL-SM (ERK)"."""
+        """The distribution, or whose masks or densities: "ERK", "ERK^0.5", "densities of RigL-SM (ERK)"."""
         if self.init not in OF_PARENT:
-            return self.init
+            return self.init if self.exponent == 1 else f"{self.init}^{self.exponent:g}"
         return ("densities of " if self.init == "Densities" else "") + f"{self.parent.method} ({self.parent.init})"
 
     @property

@@ -16,7 +16,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph spec sparsifier iteration train",
     "runs": "record store attempt turns workers engine",
-    "report": "profiles grids claims statements tables plots widgets build commands",
+    "report": "profiles matching studies grids claims statements.cells statements tables budgets redistribution section"
+    " plots widgets build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

@@ -138,6 +138,8 @@ OTHERS = [
     {"dropout": 0.0},
     {"validation": 0},
     {"update_until": 1.0},
+    {"exponent": 0.5},
+    {"exponent": 0},
     {"method": "Static"},
     {"method": "Dense", "init": None, "density": None},
     {"method": "Small-Dense", "init": None},

@@ -32,6 +32,7 @@ REFERENCE = {
     "validation": 5_000,
     "update_until": 0.75,
     "prune_start": None,
+    "exponent": 1.0,
     "parent": None,
 }
 UNMASKED = {"init": None, "alpha": None, "delta_t": None}

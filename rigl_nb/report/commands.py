@@ -17,7 +17,7 @@ from rigl_nb.report import grids
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
-from rigl_nb.runs.store import Store, publish
+from rigl_nb.runs.store import Store, finding, publish
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing."""
-    return _train(_selected(options), options)
+    return _train(options.sections or list(grids.SECTIONS), options)
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -54,8 +54,7 @@ def reproduce(options: argparse.Namespace) -> int:
 
     sections = build.sections(options.sections)
     with_runs = [section for section in sections if section in grids.SECTIONS]
-    todo = [spec for section in with_runs for spec in grids.specs(section, options.profile)]
-    if (code := _train(todo, options)) or options.dry_run:
+    if (code := _train(with_runs, options)) or options.dry_run:
         return code
     print(build.reproduce(sections, profile=options.profile))
     return 0
@@ -83,15 +82,17 @@ def status(options: argparse.Namespace) -> int:
     records = evidence.records() + local.records()
     here = hardware(Execution.best().device)
     print(f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones")
+    find = finding(local, evidence)
     for section in options.sections or grids.SECTIONS:
         for profile in [options.profile] if options.profile else grids.PROFILES:
-            specs = grids.specs(section, profile)
-            missing = engine.missing(specs, local, evidence)
-            lacking = len({spec.run_id for spec in specs} & {spec.run_id for spec in missing})
+            plan = grids.plan(section, profile, find)
+            missing = engine.missing(plan.specs, local, evidence)
+            lacking = len({spec.run_id for spec in plan.specs} & {spec.run_id for spec in missing}) + len(plan.future)
             failed = [(spec, reason) for spec in missing if (reason := local.failure(spec))]
-            price = (cost.estimate(missing, records, here) or "unknown, no run was timed yet") if missing else ""
-            counts = f"{len(specs) - lacking:8} {lacking:8} {len(failed):7}"
-            print(f"{section:8} {profile:8} {counts}  {price}")
+            price = cost.estimate([*missing, *plan.future], records, here) or "unknown, no run was timed yet"
+            present = len(plan.specs) + len(plan.future) - lacking
+            counts = f"{present:8} {lacking:8} {len(failed):7}"
+            print(f"{section:8} {profile:8} {counts}  {price if lacking else ''}".rstrip())
             for spec, reason in failed:
                 print(f"  failed: {spec.run_id}: {reason}")
     return 0
@@ -99,11 +100,14 @@ def status(options: argparse.Namespace) -> int:
 
 def publish_records(options: argparse.Namespace) -> int:
     """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
-    wanted = [spec for name in grids.EVIDENCE for section in grids.SECTIONS for spec in grids.specs(section, name)]
-    source = Store(options.folder or paths.runs())
+    source, target = Store(options.folder or paths.runs()), Store(paths.results())
     if not Path(source.root).is_dir():
         raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
-    done = publish(source, Store(paths.results()), wanted, options.allow_dirty)
+    plans = [
+        grids.plan(section, name, finding(target, source)) for name in grids.EVIDENCE for section in grids.SECTIONS
+    ]
+    wanted = [spec for plan in plans for spec in plan.specs]
+    done = publish(source, target, wanted, options.allow_dirty)
     known = {spec.run_id for spec in wanted}
     skipped = sum(record.spec.run_id not in known for record in source.records())
     evidence = " or ".join(grids.EVIDENCE)
@@ -111,24 +115,27 @@ def publish_records(options: argparse.Namespace) -> int:
     return notebooks(options) if done and not options.keep_notebooks else 0
 
 
-def _train(specs: list[RunSpec], options: argparse.Namespace) -> int:
+def _train(sections: list[str], options: argparse.Namespace) -> int:
     local = Store(paths.runs())
     published = () if options.fresh else (Store(paths.results()),)
+
+    def ask() -> list[RunSpec]:
+        return _selected(sections, options, finding(local, *published))[0]
+
+    specs, future = _selected(sections, options, finding(local, *published))
     todo = engine.missing(specs, local, *published)
     workers = _workers(options, len(todo))
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
     execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
-    unique = {spec.run_id for spec in (*specs, *todo)}
-    there = f"{len(unique)} runs, {len(unique) - len(todo)} there already, {len(todo)} to train"
-    planned = cost.plan(todo, records, hardware(execution.device), workers)
+    total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
+    there = f"{total} runs, {total - len(todo) - len(future)} there already, {len(todo)} to train"
+    there += f" and {len(future)} whose settings follow from results" if future else ""
+    planned = cost.plan(todo, records, hardware(execution.device), workers, future)
     print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
     if options.dry_run:
         return 0
-    with display(todo) as notify:
-        summary = engine.run(
-            todo, local, published, execution=execution, workers=workers, deadline=deadline, notify=notify
-        )
+    summary = engine.campaign(ask, local, published, display, execution=execution, workers=workers, deadline=deadline)
     for run_id, reason in summary.failed.items():
         print(f"failed: {run_id}: {reason}", file=sys.stderr)
     if summary.left:
@@ -145,11 +152,13 @@ def _workers(options: argparse.Namespace, runs: int) -> int:
     return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
 
 
-def _selected(options: argparse.Namespace) -> list[RunSpec]:
-    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
-    sections = options.sections or list(grids.SECTIONS)
-    found = [spec for section in sections for spec in grids.specs(section, options.profile)]
-    return grids.filtered(found, f"section {', '.join(sections)}, profile {options.profile},", filters)
+def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The sections' runs that the filters leave, and stand-ins for those that follow from results."""
+    filters = {name: value for name in FILTERS if (value := getattr(options, name, None)) is not None}
+    plans = [grids.plan(section, options.profile, find) for section in sections]
+    where = f"section {', '.join(sections)}, profile {options.profile},"
+    specs = grids.filtered([spec for plan in plans for spec in plan.specs], where, filters)
+    return specs, [spec for plan in plans for spec in plan.future if grids.has(spec, filters)]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,27 +1,33 @@
 """The report's experiments as lists of runs, by section and profile, most telling runs first."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from rigl_nb import data, flops, models
-from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.methods import METHODS
+from rigl_nb.report import studies
+from rigl_nb.report.matching import matched
 from rigl_nb.report.profiles import EVIDENCE, PROFILES, Profile, Row
+from rigl_nb.report.studies import Find, Study, Values
 from rigl_nb.spec import RunSpec
 
-__all__ = ["EVIDENCE", "PROFILES", "SECTIONS", "Profile", "Row", "published", "specs"]
+__all__ = ["EVIDENCE", "PROFILES", "SECTIONS", "Plan", "Profile", "Row", "plan", "published", "specs"]
 
 PUBLISHED = Path(__file__).parent / "published"
 DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100"}  # by their names in the published tables
 BUDGETS = (0.1, 0.2, 0.5)  # densities of Random whose FLOPs ERK has to match (Figure 3)
+RATES, FAST = (0.1, 0.05, 0.01, 0.005), 0.2  # learning rates of Figure 2, and the one that does not converge
+PAIRS = ((0.3, 100), (0.4, 200), (0.4, 500), (0.5, 750))  # of α and ΔT, in Figure 2
+TUNED = {"alpha": (0.1, 0.6, 0.001), "delta_t": (50, 1000, 50)}  # ranges and steps of Table 4's search
+SPREAD = {"exponent": (-0.5, 1.5, 0.01)}
 
 
 def table1(profile: Profile) -> list[RunSpec]:
     """Table 1: trained on all 50,000 images, none held out to validate."""
-    rows = [Row(r.method, r.init, r.density, validation=0) for r in published("table1").itertuples()]
+    rows = [Row(r.method, r.init, r.density, fields={"validation": 0}) for r in published("table1").itertuples()]
     return _runs(profile, _chosen(rows, profile.figure_densities), profile.figure_seeds)
 
 
@@ -73,53 +79,111 @@ def table5(profile: Profile) -> list[RunSpec]:
     return _runs(profile, rows, profile.figure_seeds)
 
 
+def table4(profile: Profile) -> list[RunSpec]:
+    """Table 4's column "reference": RigL with the hyperparameters of the original authors."""
+    rows = [Row("RigL", init, density) for init in ("Random", "ERK") for density in profile.tuned_densities]
+    return _runs(profile, rows, profile.search_seeds)
+
+
+def tuning(profile: Profile) -> list[Study]:
+    """Table 4's column "optimal": α and ΔT tuned for every initialization and density."""
+    found = []
+    for density in profile.tuned_densities:
+        for init in ("Random", "ERK"):
+            row = functools.partial(_tuned, init, density)
+            found.append(Study(f"{init} at {density:g}", row, TUNED))
+    return found
+
+
+def _tuned(init: str, density: float, values: Values) -> Row:
+    return Row("RigL", init, density, fields=values)
+
+
+def learning_rates(profile: Profile) -> list[RunSpec]:
+    """Figure 2: learning rates and pairs of α and ΔT, the dense model's learning rates, and one above 0.1."""
+    if not profile.tuned_densities:
+        return []
+    rates = RATES[: profile.grid]
+    rows = [Row("Dense", None, 1.0, fields={"learning_rate": rate}) for rate in (*rates, FAST)]
+    for density in profile.tuned_densities:
+        for init in ("Random", "ERK"):
+            pairs = [(rate, *pair) for pair in PAIRS[: profile.grid] for rate in rates] + [(FAST, *PAIRS[0])]
+            for settings in pairs:
+                fields = dict(zip(("learning_rate", "alpha", "delta_t"), settings, strict=True))
+                rows.append(Row("RigL", init, density, fields=fields))
+    return _runs(profile, rows, profile.search_seeds)
+
+
+def distributions(profile: Profile) -> list[Study]:
+    """Section 6.3: the exponent of ERK's ratio, searched at the cost of Random at density 0.1."""
+    row = functools.partial(_spread, profile)
+    return [Study("the distribution", row, SPREAD, first=({"exponent": 0.0}, {"exponent": 1.0}), finalists=True)]
+
+
+def spread_reference(profile: Profile) -> list[RunSpec]:
+    """Section 6.3: Random at density 0.1, whose cost the search keeps, with all of its seeds."""
+    return _runs(profile, [Row("RigL", "Random", BUDGETS[0])], (*profile.search_seeds, *profile.fresh_seeds))
+
+
+def _spread(profile: Profile, values: Values) -> Row:
+    exponent = values["exponent"]
+    return Row("RigL", "ERK", matched(profile, "cifar10", BUDGETS[0], exponent), fields={"exponent": exponent})
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a section trains: grids of runs, and searches whose next trial follows from the results so far."""
+
+    grids: tuple[Callable[[Profile], list[RunSpec]], ...] = ()
+    studies: Callable[[Profile], list[Study]] = lambda profile: []
+
+
 SECTIONS = {
-    "04": (table1,),
-    "05_1": (table2, functools.partial(densities, name="cifar10")),
-    "05_2": (table3, functools.partial(densities, name="cifar100")),
-    "06_1": (figure3,),
-    "06_2": (table5,),
+    "04": Section((table1,)),
+    "05_1": Section((table2, functools.partial(densities, name="cifar10"))),
+    "05_2": Section((table3, functools.partial(densities, name="cifar100"))),
+    "05_3": Section((table4, learning_rates), tuning),
+    "06_1": Section((figure3,)),
+    "06_2": Section((table5,)),
+    "06_3": Section((spread_reference,), distributions),
 }
 
 
-def matched(profile: Profile, name: str, budget: float) -> float:
-    """The density at which ERK's prediction costs what Random's does at density `budget`, to a millionth.
+@dataclass(frozen=True)
+class Plan:
+    """A section's runs as far as results decide them, each once; `future` stands for the others, run by run.
 
-    In the network that the profile trains in place of the report's.
+    Runs of the future cost what these cost, but their settings follow from results that are still missing.
     """
-    spec = profile.spec(Row("Dense", None, 1.0, data=name), seed=0)
-    return _matched(spec.model, spec.data, budget)
+
+    specs: list[RunSpec]
+    future: list[RunSpec]
 
 
-@functools.cache
-def _matched(model: str, name: str, budget: float) -> float:
-    source = data.SOURCES[name]
-    network = models.build(model, source.classes, channels=source.shape[0])
-    cost = flops.layer_flops(network, source.shape)
+def plan(section: str, profile: str, find: Find = lambda spec: None, **filters: object) -> Plan:
+    """A section's runs in a profile. Filters are fields of a spec, `method="RigL"`, `density=0.1`.
 
-    def price(init: str, density: float) -> float:
-        covered = models.maskable(network, first_layer=init != "Random")
-        shapes = {layer: tuple(weight.shape) for layer, weight in covered.items()}
-        return flops.weighted(cost, DISTRIBUTIONS[init](shapes, density))
-
-    low, high, target = 0.0, 1.0, price("Random", budget)
-    while high - low > 1e-9:  # the cost grows with the density
-        middle = (low + high) / 2
-        low, high = (middle, high) if price("ERK", middle) < target else (low, middle)
-    return round(high, 6)
-
-
-def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
-    """A section's runs in a profile, each once. Filters are fields of a spec, `method="RigL"`, `density=0.1`.
-
+    `find` looks up the record of a run: the next trial of a study follows from the records of those before it.
     Raises ValueError when a name is unknown or nothing of the section has a filter's value.
     """
     if section not in SECTIONS:
         raise ValueError(f"section {section!r} has no runs: sections with runs are {', '.join(SECTIONS)}")
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown: allowed are {', '.join(PROFILES)}")
-    found = [spec for grid in SECTIONS[section] for spec in grid(PROFILES[profile])]
-    return filtered(found, f"section {section}, profile {profile},", filters)
+    size = PROFILES[profile]
+    found, future = [], []
+    for study in SECTIONS[section].studies(size):
+        run, left = studies.runs(study, size, find)
+        found += run
+        future += left
+    found += [spec for grid in SECTIONS[section].grids for spec in grid(size)]
+    where = f"section {section}, profile {profile},"
+    return Plan(filtered(found, where, filters), [spec for spec in future if has(spec, filters)])
+
+
+def specs(section: str, profile: str, **filters: object) -> list[RunSpec]:
+    """The runs of `plan` that follow from no result."""
+    return plan(section, profile, **filters).specs
 
 
 def filtered(found: list[RunSpec], where: str, filters: Mapping[str, object]) -> list[RunSpec]:
@@ -128,11 +192,16 @@ def filtered(found: list[RunSpec], where: str, filters: Mapping[str, object]) ->
         if name not in RunSpec.__dataclass_fields__:
             raise ValueError(f"filter {name!r} is unknown: allowed are {', '.join(RunSpec.__dataclass_fields__)}")
         there = {getattr(spec, name) for spec in found}
-        found = [spec for spec in found if getattr(spec, name) == value]
+        found = [spec for spec in found if has(spec, {name: value})]
         if not found:
             known = ", ".join(sorted(str(v) for v in there))
             raise ValueError(f"no run of {where} has {name} {value!r}: there are {known}")
     return list({spec.run_id: spec for spec in found}.values())
+
+
+def has(spec: RunSpec, filters: Mapping[str, object]) -> bool:
+    """Whether the run has every filter's value."""
+    return all(getattr(spec, name) == value for name, value in filters.items())
 
 
 def published(name: str) -> pd.DataFrame:

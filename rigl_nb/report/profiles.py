@@ -20,7 +20,7 @@ class Row:
     multiplier: int = 1
     parent: "Row | None" = None  # whose final masks it starts from; a Lottery's Pruning need not be named
     data: str = "cifar10"
-    validation: int | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)  # other fields of the spec, such as the learning rate
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,15 @@ class Profile:
     figure_seeds: tuple[int, ...] = (0, 1, 2)
     stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
     data: tuple[str, ...] = ("cifar10", "cifar100")  # of the report, that it has runs of
+    tuned_densities: tuple[float, ...] = (0.1, 0.2, 0.5)  # section 5.3
+    trials: int = 15  # of a search for hyperparameters, or for a distribution
+    grid: int = 4  # learning rates, and pairs of α and ΔT
+    search_seeds: tuple[int, ...] = (0, 1, 2)
+    fresh_seeds: tuple[int, ...] = (3, 4, 5)  # that a search has not seen
 
     def spec(self, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
+        given = dict(row.fields)
         parent = Row("Pruning", None, row.density, data=row.data) if row.method == "Lottery" else row.parent
         fields = {"data": row.data} | dict(self.stand_in.get(row.data, {}))
         fields["parent"] = parent and self.spec(parent, seed)
@@ -48,10 +54,8 @@ class Profile:
         scaled = {name: max(1, round(value * total / PAPER_STEPS)) for name, value in steps.items() if value}
         if base.delta_t:
             updates = math.floor(base.update_until * total) // 20 / 100
-            scaled["delta_t"] = max(1, round(base.delta_t * min(1.0, updates)))
-        if row.validation is not None:
-            scaled["validation"] = row.validation
-        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled)
+            scaled["delta_t"] = max(1, round(given.pop("delta_t", base.delta_t) * min(1.0, updates)))
+        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled, **given)
 
 
 PROFILES = {
@@ -65,6 +69,11 @@ PROFILES = {
             table_densities=(0.1,),
             figure_densities=(0.1,),
             figure_seeds=(0,),
+            tuned_densities=(0.1,),
+            trials=4,
+            grid=2,
+            search_seeds=(0,),
+            fresh_seeds=(1,),
             stand_in={
                 "cifar10": {"data": "digits", "model": "wrn-10-1"},
                 "cifar100": {"data": "digits", "model": "resnet14-8"},
@@ -77,6 +86,9 @@ PROFILES = {
             table_densities=(0.1,),
             figure_densities=(0.1,),
             figure_seeds=(0,),
+            tuned_densities=(),
+            search_seeds=(0,),
+            fresh_seeds=(1, 2, 3),
             stand_in={"cifar10": {"model": "wrn-10-1"}},
             data=("cifar10",),
         ),

@@ -108,16 +108,18 @@ def banner(
     evidence: Mapping[str, pd.DataFrame],
     costs: Mapping[str, object] | None = None,
     section: str | None = None,
+    future: Mapping[str, int] | None = None,
 ) -> str:
     """Share of runs present, one Markdown line per profile, with the command that trains the rest.
 
-    `costs` says what the rest costs, by profile (`runs.cost.estimate`); None: nobody knows yet.
+    `costs` says what the rest costs, by profile (`runs.cost.estimate`); None: nobody knows yet. `future` counts the
+    runs whose settings follow from results that are missing.
     """
     lines = []
     for name, runs in evidence.items():
-        present = runs["present"].astype(bool)
-        line = f"- **{name}**: {present.sum()} of {len(runs)} runs"
-        if not present.all():
+        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
+        line = f"- **{name}**: {present} of {len(runs) + later} runs"
+        if present < len(runs) + later:
             cost = f" ({costs[name]})" if costs and costs.get(name) else ""
             filters = f" --sections {section}" if section else ""
             line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"

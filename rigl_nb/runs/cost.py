@@ -12,6 +12,9 @@ from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
 
+SHOWN = {"learning_rate": "η", "alpha": "α", "delta_t": "ΔT"}  # what sets rows of one name apart
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Seconds of one device for a batch, and the hardware whose records say so."""
@@ -42,8 +45,13 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     return Estimate(seconds, " or ".join(names))
 
 
-def plan(todo: list[RunSpec], records: Iterable[Record], hardware: str, workers: int) -> list[str]:
-    """What is to train, in the order of training, as lines: a line for each row of a table, with runs and cost."""
+def plan(
+    todo: list[RunSpec], records: Iterable[Record], hardware: str, workers: int, future: Iterable[RunSpec] = ()
+) -> list[str]:
+    """What is to train, in the order of training, as lines: a line for each row of a table, with runs and cost.
+
+    `future` are runs of the same cost as some that will follow from results.
+    """
     records, rows = list(records), {}
     for spec in todo:
         rows.setdefault(spec.config_id, []).append(spec)
@@ -51,14 +59,24 @@ def plan(todo: list[RunSpec], records: Iterable[Record], hardware: str, workers:
     for specs in rows.values():
         one = specs[0]
         name = f"{one.label}, density {one.density:g}, {one.data}, {one.model}, {one.total_epochs} epochs"
+        name += "".join(f", {sign} {getattr(one, field):g}" for field, sign in SHOWN.items() if _special(one, field))
         cost = estimate(specs, records, hardware)
-        lines.append(f"  {name:66} {len(specs):3} × {duration(cost.seconds / len(specs)) if cost else '?'}")
+        lines.append(f"  {name:72} {len(specs):3} × {duration(cost.seconds / len(specs)) if cost else '?'}")
     if todo:
-        cost = estimate(todo, records, hardware)
+        cost = estimate([*todo, *future], records, hardware)
         lines.append(f"cost: {cost or 'unknown, no run was timed yet'}")
         if cost and workers > 1:
             lines[-1] += f"; {workers} at a time take {duration(cost.seconds / workers)}"
     return lines
+
+
+def _special(spec: RunSpec, field: str) -> bool:
+    """Whether the run has another value than its method's, or, of ΔT, another α."""
+    usual = RunSpec(init="ERK", density=0.1)
+    value = getattr(spec, field)
+    if field == "delta_t":
+        return value is not None and _special(spec, "alpha")
+    return value is not None and value != getattr(usual, field)
 
 
 def work(spec: RunSpec) -> float:

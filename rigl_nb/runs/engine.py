@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from rigl_nb import data, methods
@@ -40,6 +41,28 @@ def missing(specs: Iterable[RunSpec], *stores: Store) -> list[RunSpec]:
         if not any(store.find(spec) for store in stores):
             add(spec)
     return list(todo.values())
+
+
+def campaign(
+    ask: Callable[[], Iterable[RunSpec]],
+    store: Store,
+    published: Iterable[Store] = (),
+    show: Callable[[list[RunSpec]], AbstractContextManager[Notify]] = lambda todo: nullcontext(lambda event: None),
+    **how,
+) -> Summary:
+    """Train what `ask` wants, and ask again, until it wants nothing more: a study's next trial follows from results.
+
+    `show` gives a listener for each batch of `run`, `how` goes to it. No run is tried twice.
+    """
+    published, total, tried = tuple(published), Summary(0, {}), set()
+    while todo := [spec for spec in missing(ask(), store, *published) if spec.run_id not in tried]:
+        tried |= {spec.run_id for spec in todo}
+        with show(todo) as notify:
+            batch = run(todo, store, published, notify=notify, **how)
+        total = Summary(total.trained + batch.trained, total.failed | batch.failed, batch.left)
+        if batch.left:
+            break
+    return total
 
 
 def run(

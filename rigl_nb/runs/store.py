@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,11 @@ class Store:
         columns = [*OF_SPEC, "run_id", "config_id", "present", *OF_RECORD, "validation_accuracy", "collapsed"]
         numbers = dict.fromkeys((*OF_RECORD, "validation_accuracy"), float)
         return pd.DataFrame(rows, columns=columns).astype(numbers)
+
+
+def finding(*stores: Store) -> Callable[[RunSpec], Record | None]:
+    """A run's record from the first of the stores that holds it, as a function; None when none does."""
+    return lambda spec: next((record for store in stores if (record := store.find(spec))), None)
 
 
 def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:

@@ -1,0 +1,34 @@
+"""Which density costs what another distribution costs: equal FLOPs of a prediction, solved exactly."""
+
+import functools
+
+from rigl_nb import data, flops, models
+from rigl_nb.distributions import erdos_renyi_kernel, uniform
+from rigl_nb.report.profiles import Profile, Row
+
+
+def matched(profile: Profile, name: str, budget: float, exponent: float = 1.0) -> float:
+    """The density at which ERK's prediction costs what Random's does at density `budget`, to a millionth.
+
+    In the network that the profile trains in place of the report's, with an exponent of ERK's ratio.
+    """
+    spec = profile.spec(Row("Dense", None, 1.0, data=name), seed=0)
+    return _matched(spec.model, spec.data, budget, exponent)
+
+
+@functools.cache
+def _matched(model: str, name: str, budget: float, exponent: float) -> float:
+    source = data.SOURCES[name]
+    network = models.build(model, source.classes, channels=source.shape[0])
+    cost = flops.layer_flops(network, source.shape)
+
+    def shapes(first_layer: bool) -> dict[str, tuple[int, ...]]:
+        return {layer: tuple(w.shape) for layer, w in models.maskable(network, first_layer).items()}
+
+    covered, target = shapes(True), flops.weighted(cost, uniform(shapes(False), budget))
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:  # the cost grows with the density
+        middle = (low + high) / 2
+        price = flops.weighted(cost, erdos_renyi_kernel(covered, middle, exponent))
+        low, high = (middle, high) if price < target else (low, middle)
+    return round(high, 6)

@@ -1,0 +1,78 @@
+"""What the notebooks of the report's sections share: their evidence, training on this machine, the verdict."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from rigl_nb import paths
+from rigl_nb.report import claims, grids, tables
+from rigl_nb.runs import cost, engine, progress
+from rigl_nb.runs.store import Store, finding
+from rigl_nb.spec import RunSpec
+
+
+def sizes(name: str) -> str:
+    """What each profile trains of the section, a line each."""
+    lines = []
+    for profile in grids.PROFILES.values():
+        plan = grids.plan(name, profile.name)
+        lines.append(f"{profile.name:6} {profile.about}, {len(plan.specs) + len(plan.future)} runs")
+    return "\n".join(lines)
+
+
+def plans(name: str) -> dict[str, grids.Plan]:
+    """The section's runs in each profile that counts as evidence, as far as published records decide them."""
+    return {profile: grids.plan(name, profile, Store(paths.results()).find) for profile in grids.EVIDENCE}
+
+
+def evidence(name: str) -> dict[str, pd.DataFrame]:
+    """The section's published runs, by profile, one row each; a run without a record has no numbers."""
+    results = Store(paths.results())
+    return {profile: results.frame(plan.specs) for profile, plan in plans(name).items()}
+
+
+def banner(name: str) -> Markdown:
+    """The share of runs present in each profile, what the rest costs, and the command that trains it."""
+    results = Store(paths.results())
+    records, costs, future = results.records(), {}, {}
+    for profile, plan in plans(name).items():
+        costs[profile] = cost.estimate([*engine.missing(plan.specs, results), *plan.future], records)
+        future[profile] = len(plan.future)
+    return Markdown(tables.banner(evidence(name), costs, name, future))
+
+
+def train(
+    name: str, profile: str, filters: Mapping[str, object], workers: int = 1, live: bool | None = None
+) -> pd.DataFrame:
+    """Train what no record holds of a profile's runs, then return what this machine trained of them.
+
+    An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
+    Raises RuntimeError with the reasons when runs crash.
+    """
+    local, results = Store(paths.runs()), Store(paths.results())
+
+    def ask() -> list[RunSpec]:
+        return grids.plan(name, profile, finding(local, results), **filters).specs if profile else []
+
+    summary = engine.campaign(ask, local, [results], lambda todo: progress.display(todo, live), workers=workers)
+    if summary.failed:
+        raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+    return local.frame(ask())
+
+
+def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None) -> None:
+    """The runs of this machine, a table for each network; `published`: printed values by the data it stands for."""
+    for model, part in here.groupby("model", sort=False):
+        if part["present"].any():
+            printed = (published or {}).get("cifar100" if model.startswith("resnet") else "cifar10")
+            display(tables.live(part, printed, uuid=f"live-{model}"))
+    if not here["present"].any():
+        print("No run was trained here: none is asked for, or all are published.")
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How many claims got which verdict, a line each."""
+    verdicts = list(verdicts)
+    words = (claims.REPRODUCED, claims.CONTRADICTED, claims.INCONCLUSIVE, claims.NOT_ENOUGH)
+    return "\n".join(f"{verdicts.count(word)} of {len(verdicts)} claims {word}" for word in words)
