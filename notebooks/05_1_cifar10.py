@@ -15,12 +15,7 @@ workers = 1  # runs that train at the same time
 interactive = True
 
 # %% tags=["hide-input"]
-from IPython.display import Markdown, display
-
-from rigl_nb import paths
-from rigl_nb.report import claims, grids, plots, statements, tables
-from rigl_nb.runs import cost, engine, progress
-from rigl_nb.runs.store import Store
+from rigl_nb.report import claims, grids, plots, section, statements, tables
 
 # %% [markdown]
 # ## What was run
@@ -34,25 +29,15 @@ from rigl_nb.runs.store import Store
 # did, can earn a verdict. The smaller ones show that everything works, and what a sparse run looks like.
 
 # %%
-for name, one in grids.PROFILES.items():
-    runs = len(grids.specs("05_1", name))
-    print(f"{name:6} {one.about}, {runs} runs")
+print(section.sizes("05_1"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-results = Store(paths.results())
-evidence = {name: results.frame(grids.specs("05_1", name)) for name in grids.EVIDENCE}
+evidence = section.evidence("05_1")
 printed = grids.published("table2_cifar10")
-
-# %% tags=["hide-input"]
-records = results.records()
-missing = {
-    name: engine.missing(grids.specs("05_1", name), results) for name in grids.EVIDENCE
-}
-costs = {name: cost.estimate(specs, records) for name, specs in missing.items()}
-Markdown(tables.banner(evidence, costs, "05_1"))
+section.banner("05_1")
 
 # %% [markdown]
 # ## Table 2
@@ -88,13 +73,18 @@ plots.accuracy_by_density(evidence["paper"], figure_1)
 # three quarters of the training, and from then on the mask stays.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "curves", "caption": "Training curves, one run for each method."}}
-shown = [name for name in grids.EVIDENCE if evidence[name]["present"].any()]
-strongest = shown[0] if shown else "paper"
+strongest = next(
+    (records for records in section.records("05_1").values() if records), []
+)
 labels = ("Dense", "Static", "SET", "RigL", "RigL (ERK)")
-first = grids.specs("05_1", strongest, seed=0, multiplier=1)
-chosen = [s for s in first if s.label in labels and s.density in (0.1, 1.0)]
-found = {spec.label: results.find(spec) for spec in chosen}
-plots.training_curves({name: r.history for name, r in found.items() if r})
+chosen = {
+    record.spec.label: record.history
+    for record in strongest
+    if record.spec.label in labels
+    and record.spec.seed == 0
+    and record.spec.density in (0.1, 1.0)
+}
+plots.training_curves(chosen)
 
 # %% [markdown]
 # ## The claims
@@ -116,31 +106,13 @@ tables.scoreboard(ours, theirs, uuid="claims-05-1")
 # `python -m rigl_nb run --section 05_1`.
 
 # %% tags=["nbval-ignore-output"]
-local = Store(paths.runs())
-asked = grids.specs("05_1", profile, **filters) if profile else []
-todo = engine.missing(asked, local, results)
-with progress.display(todo, live=interactive) as notify:
-    summary = engine.run(todo, local, [results], workers=workers, notify=notify)
-if summary.failed:
-    raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+here = section.train("05_1", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-here = local.frame(asked)
-if here["present"].any():
-    display(tables.live(here, printed, uuid="live"))
-else:
-    print("No run was trained here: none is asked for, or all are published.")
+section.show(here, {"cifar10": printed})
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-for word in (
-    claims.REPRODUCED,
-    claims.CONTRADICTED,
-    claims.INCONCLUSIVE,
-    claims.NOT_ENOUGH,
-):
-    print(
-        f"{sum(verdict.verdict == word for verdict in ours)} of {len(ours)} claims {word}"
-    )
+print(section.tally(verdict.verdict for verdict in ours))

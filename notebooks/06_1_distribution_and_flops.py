@@ -20,12 +20,8 @@ import itertools
 from dataclasses import replace
 
 import pandas as pd
-from IPython.display import Markdown, display
 
-from rigl_nb import paths
-from rigl_nb.report import budgets, claims, grids, statements, tables
-from rigl_nb.runs import cost, engine, progress
-from rigl_nb.runs.store import Store
+from rigl_nb.report import budgets, claims, grids, section, statements, tables
 
 # %% [markdown]
 # ## What was run
@@ -39,23 +35,14 @@ from rigl_nb.runs.store import Store
 # - *equal FLOPs*: the same cost, and ERK has fewer weights.
 
 # %%
-for name, one in grids.PROFILES.items():
-    runs = len(grids.specs("06_1", name))
-    print(f"{name:6} {one.about}, {runs} runs")
+print(section.sizes("06_1"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-results = Store(paths.results())
-asked_for = {name: grids.specs("06_1", name) for name in grids.EVIDENCE}
-evidence = {name: results.frame(specs) for name, specs in asked_for.items()}
-
-# %% tags=["hide-input"]
-records = results.records()
-missing = {name: engine.missing(specs, results) for name, specs in asked_for.items()}
-costs = {name: cost.estimate(specs, records) for name, specs in missing.items()}
-Markdown(tables.banner(evidence, costs, "06_1"))
+evidence = section.evidence("06_1")
+section.banner("06_1")
 
 # %% [markdown]
 # ## Equal FLOPs
@@ -225,14 +212,9 @@ for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itert
 #   ([section 5.1](05_1_cifar10.ipynb)). Density 0.5 on CIFAR-100 is not printed in a table.
 
 # %%
-again = {"method": "RigL", "multiplier": 1}
-shared = [
-    spec
-    for section in ("05_1", "05_2")
-    for spec in grids.specs(section, "paper", **again)
-]
+shared = pd.concat([section.evidence(name)["paper"] for name in ("05_1", "05_2")])
 frames = [evidence["paper"]] * len(at_equal_flops)
-frames += [results.frame(shared)] * len(statements.EQUAL_COUNT)
+frames += [shared] * len(statements.EQUAL_COUNT)
 every = (*at_equal_flops, *statements.EQUAL_COUNT)
 
 # %%
@@ -265,32 +247,13 @@ for claim in statements.EQUAL_COUNT:
 # `python -m rigl_nb run --section 06_1`.
 
 # %% tags=["nbval-ignore-output"]
-local = Store(paths.runs())
-asked = grids.specs("06_1", profile, **filters) if profile else []
-todo = engine.missing(asked, local, results)
-with progress.display(todo, live=interactive) as notify:
-    summary = engine.run(todo, local, [results], workers=workers, notify=notify)
-if summary.failed:
-    raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+here = section.train("06_1", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-here = local.frame(asked)
-for model, part in here.groupby("model", sort=False):  # each stands for one data set
-    if part["present"].any():
-        display(tables.live(part, uuid=f"live-{model}"))
-if not here["present"].any():
-    print("No run was trained here: none is asked for, or all are published.")
+section.show(here)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-for word in (
-    claims.REPRODUCED,
-    claims.CONTRADICTED,
-    claims.INCONCLUSIVE,
-    claims.NOT_ENOUGH,
-):
-    print(
-        f"{sum(verdict.verdict == word for verdict in ours)} of {len(ours)} claims {word}"
-    )
+print(section.tally(verdict.verdict for verdict in ours))

@@ -16,12 +16,8 @@ interactive = True
 
 # %% tags=["hide-input"]
 import pandas as pd
-from IPython.display import Markdown, display
 
-from rigl_nb import paths
-from rigl_nb.report import claims, grids, redistribution, statements, tables
-from rigl_nb.runs import cost, engine, progress
-from rigl_nb.runs.store import Store
+from rigl_nb.report import claims, grids, redistribution, section, statements, tables
 
 # %% [markdown]
 # ## What was run
@@ -40,25 +36,16 @@ from rigl_nb.runs.store import Store
 # about the first. So we add a fourth group: it copies only the densities, and draws the masks anew.
 
 # %%
-for name, one in grids.PROFILES.items():
-    runs = len(grids.specs("06_2", name))
-    print(f"{name:6} {one.about}, {runs} runs")
+print(section.sizes("06_2"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-results = Store(paths.results())
-asked_for = {name: grids.specs("06_2", name) for name in grids.EVIDENCE}
-evidence = {name: results.frame(specs) for name, specs in asked_for.items()}
+evidence = section.evidence("06_2")
 table5 = grids.published("table5_redistribution")
 printed = redistribution.printed(table5, grids.DATA)
-
-# %% tags=["hide-input"]
-records = results.records()
-missing = {name: engine.missing(specs, results) for name, specs in asked_for.items()}
-costs = {name: cost.estimate(specs, records) for name, specs in missing.items()}
-Markdown(tables.banner(evidence, costs, "06_2"))
+section.banner("06_2")
 
 # %% [markdown]
 # ## Table 5
@@ -95,10 +82,7 @@ table_5("cifar100", "Table 5: ResNet-50 on CIFAR-100.")
 # The report's figure is for density 0.2. Where no such run exists, this one is for density 0.1: its title says so.
 
 # %% tags=["hide-input"]
-found = {
-    name: [record for spec in specs if (record := results.find(spec))]
-    for name, specs in asked_for.items()
-}
+found = section.records("06_2")
 moved = {
     name: [r.spec for r in every if len(r.active) > 1 and r.spec.data == "cifar10"]
     for name, every in found.items()
@@ -189,7 +173,7 @@ table.format(form | {"density": "{:g}"}, na_rep="–")
 # a larger part of the training than the time that the report names.
 
 # %%
-runs = sum(spec.method in ("RigL-SG", "RigL-SM") for spec in asked_for["paper"])
+runs = evidence["paper"]["method"].isin(("RigL-SG", "RigL-SM")).sum()
 scores = redistribution.scores(measured, runs)
 scores.style.hide(axis="index").set_uuid("densities")
 
@@ -270,33 +254,16 @@ for row in repeated.itertuples():
 # `python -m rigl_nb run --section 06_2`.
 
 # %% tags=["nbval-ignore-output"]
-local = Store(paths.runs())
-asked = grids.specs("06_2", profile, **filters) if profile else []
-todo = engine.missing(asked, local, results)
-with progress.display(todo, live=interactive) as notify:
-    summary = engine.run(todo, local, [results], workers=workers, notify=notify)
-if summary.failed:
-    raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+here = section.train("06_2", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-here = local.frame(asked)
-for model, part in here.groupby("model", sort=False):  # each stands for one data set
-    data = "cifar100" if model.startswith("resnet") else "cifar10"
-    if part["present"].any():
-        rows = printed[printed["data"] == data]
-        display(tables.live(part, rows, uuid=f"live-{model}"))
-if not here["present"].any():
-    print("No run was trained here: none is asked for, or all are published.")
+section.show(
+    here, {name: printed[printed["data"] == name] for name in grids.DATA.values()}
+)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
 words = [verdict.verdict for verdict in ours] + list(scores["verdict"])
-for word in (
-    claims.REPRODUCED,
-    claims.CONTRADICTED,
-    claims.INCONCLUSIVE,
-    claims.NOT_ENOUGH,
-):
-    print(f"{words.count(word)} of {len(words)} claims {word}")
+print(section.tally(words))

@@ -163,3 +163,39 @@ def test_more_density_is_nowhere_less(shapes, one, other, init):
 @pytest.mark.parametrize("init", DISTRIBUTIONS)
 def test_the_registry_is_the_only_list(init):
     assert getattr(distributions, DISTRIBUTIONS[init].__name__) is DISTRIBUTIONS[init]
+
+
+# ---- powers of ERK's ratio
+
+LAYERS = st.dictionaries(
+    st.sampled_from("abcde"),
+    st.one_of(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 40)] * 2, *[st.integers(1, 5)] * 2)),
+    min_size=1,
+)
+
+
+def test_exponent_by_hand():
+    """Raw 0.2 and 0.1 of 100 and 400 weights, squared 0.04 and 0.01: eps (4 + 4) = 0.1 * 500."""
+    shapes = {"a": (10, 10), "b": (20, 20)}
+    assert erdos_renyi_kernel(shapes, 0.1, exponent=2) == pytest.approx({"a": 0.25, "b": 0.0625}, abs=1e-12)
+    assert erdos_renyi_kernel(shapes, 0.1, exponent=-1) == pytest.approx({"a": 5 / 90, "b": 10 / 90}, abs=1e-12)
+
+
+@given(LAYERS, st.floats(0.01, 1))
+def test_exponent_0_is_uniform_and_1_is_erk(shapes, density):
+    assert erdos_renyi_kernel(shapes, density, 0) == pytest.approx(uniform(shapes, density))
+    assert erdos_renyi_kernel(shapes, density, 1) == erdos_renyi_kernel(shapes, density)
+
+
+@given(LAYERS, st.floats(0.01, 1), st.floats(-2, 3))
+def test_every_exponent_keeps_the_budget_and_the_order(shapes, density, exponent):
+    found = erdos_renyi_kernel(shapes, density, exponent)
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    assert math.fsum(found[n] * sizes[n] for n in shapes) == pytest.approx(density * sum(sizes.values()))
+    assert all(0 < d <= 1 + 1e-9 for d in found.values())
+    ratio = {name: sum(shape) / math.prod(shape) for name, shape in shapes.items()}
+    for a in shapes:
+        for b in shapes:
+            if ratio[a] >= ratio[b]:
+                higher, lower = (a, b) if exponent >= 0 else (b, a)
+                assert found[higher] >= found[lower] - 1e-9

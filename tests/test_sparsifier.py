@@ -215,6 +215,11 @@ def test_initial_counts_and_weights(init):
         assert torch.equal(value, expected), name
 
 
+def test_a_distribution_of_ones_own():
+    ramp = Problem(init=lambda shapes, density: {name: density * (1 + i) / 3 for i, name in enumerate(shapes)})
+    assert ramp.sparse.counts() == {"0.weight": 11, "3.weight": 86, "5.weight": 48}  # 108/10, 432/5, 160 * 0.3
+
+
 def test_dense_is_the_optimizer_alone():
     problem, plain = (Problem(method="Dense", init=None, density=1.0) for _ in range(2))
     assert problem.sparse.masks == {}

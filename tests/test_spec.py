@@ -87,6 +87,8 @@ REFUSED = [
     ({"dropout": 1.0}, r"dropout 1\.0"),
     ({"momentum": 0.0}, r"nesterov True .* momentum 0"),
     ({"label_smoothing": -0.1}, r"label_smoothing -0\.1"),
+    ({"exponent": math.nan}, "exponent nan"),
+    ({"exponent": 0.5, "init": "Random"}, r"exponent 0\.5 is not allowed: only init ERK"),
     ({"weight_decay": -1e-4}, "weight_decay -0.0001"),
     ({"method": "Dense", "init": None}, r"density 0\.1.*Dense"),
     ({"method": "Dense", "density": 1.0}, "init 'ERK'.*Dense"),
@@ -199,6 +201,7 @@ def test_an_unknown_field_is_named():
 def test_labels_are_the_reports():
     assert spec().label == "RigL (ERK)"
     assert spec(init="Random").label == "RigL"
+    assert spec(exponent=0.5).label == "RigL (ERK^0.5)"
     assert spec(multiplier=2).label == "RigL 2× (ERK)"
     assert spec(multiplier=3, init="Random").label == "RigL 3×"
     assert RunSpec(method="Dense").label == "Dense"

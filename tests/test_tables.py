@@ -180,6 +180,15 @@ def test_banner_without_costs_or_section():
     assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
 
 
+def test_banner_counts_the_runs_to_come():
+    line = tables.banner({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
+    assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
+
+
+def test_a_profile_without_runs_has_none_missing():
+    assert tables.banner({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"
+
+
 def claim(name: str, *pairs) -> Claim:
     return Claim(name, f"quote of {name} < & >", "5.1", pairs)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from driving import PLAIN, drive, equal, numbers, tiny
 
-from rigl_nb import data, flops, models
+from rigl_nb import data, distributions, flops, models
 from rigl_nb.rng import numpy_generator
 from rigl_nb.train import train
 
@@ -208,3 +208,14 @@ def test_methods_share_initial_weights_masks_and_batches(method, monkeypatch):
     for name, value in sparse.items():
         assert torch.equal(value, static[name])
         assert torch.equal(value[value != 0], dense[name][value != 0])
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.5])
+def test_the_exponent_decides_how_many_weights_each_layer_has(exponent):
+    spec = tiny("Static", epochs=1, exponent=exponent)
+    result, end = drive(spec)
+    shapes = {name: tuple(mask.shape) for name, mask in end["sparsifier"]["masks"].items()}
+    wanted = distributions.counts(shapes, distributions.erdos_renyi_kernel(shapes, 0.2, exponent))
+    assert result.active[-1]["counts"] == wanted
+    usual, _ = drive(tiny("Static", epochs=1))
+    assert usual.active[-1]["counts"] != wanted and sum(wanted.values()) == sum(usual.active[-1]["counts"].values())

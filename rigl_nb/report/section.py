@@ -8,6 +8,7 @@ from IPython.display import Markdown, display
 from rigl_nb import paths
 from rigl_nb.report import claims, grids, tables
 from rigl_nb.runs import cost, engine, progress
+from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.spec import RunSpec
 
@@ -32,12 +33,18 @@ def evidence(name: str) -> dict[str, pd.DataFrame]:
     return {profile: results.frame(plan.specs) for profile, plan in plans(name).items()}
 
 
+def records(name: str) -> dict[str, list[Record]]:
+    """The section's published records, by profile, in the order of its grids."""
+    find = Store(paths.results()).find
+    return {profile: [r for spec in plan.specs if (r := find(spec))] for profile, plan in plans(name).items()}
+
+
 def banner(name: str) -> Markdown:
     """The share of runs present in each profile, what the rest costs, and the command that trains it."""
     results = Store(paths.results())
-    records, costs, future = results.records(), {}, {}
+    known, costs, future = results.records(), {}, {}
     for profile, plan in plans(name).items():
-        costs[profile] = cost.estimate([*engine.missing(plan.specs, results), *plan.future], records)
+        costs[profile] = cost.estimate([*engine.missing(plan.specs, results), *plan.future], known)
         future[profile] = len(plan.future)
     return Markdown(tables.banner(evidence(name), costs, name, future))
 

@@ -118,7 +118,7 @@ def banner(
     lines = []
     for name, runs in evidence.items():
         present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
-        line = f"- **{name}**: {present} of {len(runs) + later} runs"
+        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
         if present < len(runs) + later:
             cost = f" ({costs[name]})" if costs and costs.get(name) else ""
             filters = f" --sections {section}" if section else ""

@@ -11,7 +11,6 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
-
 SHOWN = {"learning_rate": "η", "alpha": "α", "delta_t": "ΔT"}  # what sets rows of one name apart
 
 

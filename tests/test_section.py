@@ -1,0 +1,113 @@
+"""What the sections' notebooks share: the banner, live training of a growing grid, the verdicts' count."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from records import made, tiny
+
+from rigl_nb.report import claims, grids, section
+from rigl_nb.runs import attempt
+from rigl_nb.runs.store import Store
+
+pytest_plugins = ["commands"]
+
+
+@pytest.fixture
+def small(local, monkeypatch):
+    """Two runs, and a search of two trials over the learning rate, of one epoch each; return the local store."""
+
+    def grid(profile):
+        return [tiny("Dense"), tiny("SET")]
+
+    def search(profile):
+        row = lambda values: grids.Row("RigL", "ERK", 0.2, fields=values)  # noqa: E731
+        return [grids.studies.Study("rates", row, {"learning_rate": (0.05, 0.2, 0.01)})]
+
+    monkeypatch.setattr(grids, "SECTIONS", {"05_3": grids.Section((grid,), search)})
+    profiles = {name: replace(one, epochs=1, trials=2, search_seeds=(0,)) for name, one in grids.PROFILES.items()}
+    profiles |= {"paper": replace(profiles["paper"], stand_in=profiles["smoke"].stand_in)}
+    for name, one in profiles.items():
+        monkeypatch.setitem(grids.PROFILES, name, one)
+    return local
+
+
+def test_sizes_count_the_runs_to_come(small):
+    lines = section.sizes("05_3").splitlines()
+    assert [line.split()[0] for line in lines] == list(grids.PROFILES)
+    assert all(line.endswith(", 4 runs") for line in lines)
+
+
+def test_training_follows_the_search_to_its_end(small, capsys):
+    here = section.train("05_3", "smoke", {}, live=False)
+    assert here["present"].all() and list(here["method"]) == ["RigL", "RigL", "Dense", "SET"]
+    assert len(set(here["config_id"])) == 4, "the second trial has a rate of its own"
+    assert len(small.records()) == 4
+    again = section.train("05_3", "smoke", {}, live=False)
+    pd.testing.assert_frame_equal(again, here)
+    only = section.train("05_3", "smoke", {"method": "SET"}, live=False)
+    assert list(only["method"]) == ["SET"]
+
+
+def test_an_empty_profile_trains_nothing(small, capsys):
+    here = section.train("05_3", "", {}, live=False)
+    assert here.empty and not small.root.exists()
+    section.show(here)
+    assert "No run was trained here" in capsys.readouterr().out
+
+
+def test_published_runs_are_not_trained_again(small):
+    results = Store(small.root.parent.parent / "results")
+    for spec in grids.specs("05_3", "smoke"):
+        results.save(made(spec))
+    here = section.train("05_3", "smoke", {}, live=False)
+    assert list(here["present"]) == [False, True, False, False], "only the second trial was missing"
+
+
+def test_a_crash_is_raised_with_its_reason(small, monkeypatch):
+    def crash(*_):
+        raise RuntimeError("no luck")
+        yield
+
+    monkeypatch.setattr(attempt, "train", crash)
+    with pytest.raises(RuntimeError, match=r"3 runs failed.*no luck"):
+        section.train("05_3", "smoke", {}, live=False)
+
+
+def test_evidence_records_and_banner_follow_the_published_trials(small):
+    results = Store(small.root.parent.parent / "results")
+    first, *rest = grids.specs("05_3", "paper")
+    results.save(made(first))
+    frame = section.evidence("05_3")["paper"]
+    assert list(frame["present"]) == [True, False, False, False], "with its record the second trial is known"
+    assert section.records("05_3")["paper"] == [made(first)]
+    lines = section.banner("05_3").data.splitlines()
+    assert lines[0].startswith("- **paper**: 1 of 4 runs; the rest (about ")
+    assert lines[0].endswith("`python -m rigl_nb reproduce --profile paper --sections 05_3`")
+    results.save(made(rest[0]))
+    assert section.banner("05_3").data.splitlines()[0].startswith("- **paper**: 2 of 4 runs")
+
+
+def test_a_table_for_each_network_with_its_printed_values(local, monkeypatch):
+    shown = []
+    monkeypatch.setattr(section, "display", shown.append)
+    specs = [tiny("SET"), tiny("SET", model="resnet14-8", data="digits")]
+    for spec in specs:
+        local.save(made(spec))
+    printed = pd.DataFrame(
+        [{"method": "SET", "init": "ERK", "density": 0.2, "multiplier": 1, "accuracy_mean": 73.5, "accuracy_std": 0.25}]
+    ).assign(train_flops=0.38, test_flops=0.38)
+    section.show(local.frame(specs), {"cifar100": printed})
+    columns = [list(table.data.columns) for table in shown]
+    assert len(shown) == 2 and len(columns[1]) == len(columns[0]) + 1
+    assert "73.5 ± 0.25 (n = 3)" in shown[1].data.iloc[0].tolist()
+
+
+def test_tally():
+    words = [claims.REPRODUCED, claims.NOT_ENOUGH, claims.NOT_ENOUGH]
+    assert section.tally(words).splitlines() == [
+        "1 of 3 claims reproduced",
+        "0 of 3 claims contradicted",
+        "0 of 3 claims inconclusive",
+        "2 of 3 claims not enough runs",
+    ]
