@@ -15,6 +15,7 @@ from rigl_nb import data, masks, methods, models, rng
 from rigl_nb.distributions import erdos_renyi_kernel
 from rigl_nb.execution import Execution
 from rigl_nb.execution.graph import Replay
+from rigl_nb.published_code import PublishedCode
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import UPDATES, RunSpec
 
@@ -78,7 +79,8 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
         group["lr"] = rate
     updates = {name: value for name in ("t_end", "seed", *UPDATES) if (value := getattr(spec, name)) is not None}
     density = 1.0 if methods.get(spec.method).narrow else spec.density  # the model is narrow already
-    sparsifier = Sparsifier(model, optimizer, spec.method, _init(spec, parent), density, **updates)
+    kind = partial(PublishedCode, behaviours=spec.published_code) if spec.published_code else Sparsifier
+    sparsifier = kind(model, optimizer, spec.method, _init(spec, parent), density, **updates)
     streams = ("augment", "dropout")
     generators = {name: rng.torch_generator(spec.seed, name, device=execution.device) for name in streams}
     for module in model.modules():

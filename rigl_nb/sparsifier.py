@@ -85,14 +85,18 @@ class Sparsifier:
         else:
             if not callable(init):
                 checks.choice("init", init, DISTRIBUTIONS)
-            active = counts(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density))
-            first = {name: masks.random_mask(shape, active[name], draw) for name, shape in shapes.items()}
+            first = self.drawn(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density), draw)
         owned = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
         for name, weight in self.weights.items():
             if id(weight) not in owned:
                 raise ValueError(f"layer {name!r} is not in the optimizer: add its parameters, or exclude the layer")
             self.active[name] = int(first[name].sum())
             self.masks[name] = first[name].to(weight.device)
+
+    def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:
+        """The first masks, of exact counts."""
+        active = counts(shapes, densities)
+        return {name: masks.random_mask(shape, active[name], draw) for name, shape in shapes.items()}
 
     @torch.no_grad()
     def apply(self) -> None:
@@ -159,21 +163,31 @@ class Sparsifier:
             name: methods.Layer(weight, weight.grad, self.masks[name], self.optimizer.state[weight])
             for name, weight in self.weights.items()
         }
-        dropped = {name: math.floor(self.drop_fraction * active) for name, active in self.active.items()}
-        grown = self._shared(layers, dropped) if self.method.share else dropped
+        dropped = self.dropped()
+        grown = self.grown(layers, dropped)
         for name, layer in layers.items():
             score = self.method.growth(layer, self.generator)
             kept = masks.drop(layer.weight, layer.mask, dropped[name])
             self._move(name, masks.grow(score, kept, grown[name]))
             self.active[name] += grown[name] - dropped[name]
 
-    def _shared(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
-        """The dropped total, shared by the method's statistic: its mean over the entries that are still active."""
+    def dropped(self) -> dict[str, int]:
+        """How many connections an update at this iteration drops in each layer."""
+        return {name: math.floor(self.drop_fraction * active) for name, active in self.active.items()}
+
+    def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
+        """How many each layer grows: its own, or a share by the method's statistic, its mean over active entries."""
+        if not self.method.share:
+            return dropped
         sums = [torch.where(la.mask, self.method.share(la, self.generator), 0).sum() for la in layers.values()]
         totals = torch.stack(sums).float().nan_to_num().tolist()  # finite, and their sum too
         statistics = [total / max(self.active[name], 1) for name, total in zip(layers, totals, strict=True)]
         room = [layer.mask.numel() - self.active[name] + dropped[name] for name, layer in layers.items()]
-        return dict(zip(layers, masks.redistribute(list(dropped.values()), statistics, room), strict=True))
+        return dict(zip(layers, self.shares(list(dropped.values()), statistics, room), strict=True))
+
+    def shares(self, dropped: Sequence[int], statistics: Sequence[float], room: Sequence[int]) -> list[int]:
+        """The dropped total, shared by the statistics."""
+        return masks.redistribute(dropped, statistics, room)
 
     def _prune(self) -> None:
         """Keep the largest weights of all layers together, as many as the schedule leaves."""

@@ -10,6 +10,7 @@ from typing import get_args
 from rigl_nb import checks, methods, models
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS
+from rigl_nb.published_code import BEHAVIOURS
 
 SCHEMA = 1  # raised when an algorithm computes something else: old records are then not found
 FIELDS = ("model", "validation", "weight_decay", "decay_every", "warmup", "label_smoothing")
@@ -62,6 +63,7 @@ class RunSpec:
     update_until: float = 0.75  # share of the training after which masks stay (T_end)
     prune_start: int | None = None  # first iteration that may prune
     exponent: float = 1.0  # of ERK's ratio: 0 gives every layer the same density
+    published_code: tuple[str, ...] = ()  # behaviours of the report's code that differ from the rules
     parent: "RunSpec | None" = None
 
     def __post_init__(self):
@@ -80,6 +82,7 @@ class RunSpec:
                 raise ValueError(f"{name} {given!r} is not allowed: method {self.method} has no use for it")
         alone = None if method.masked or method.narrow else 1.0
         self._default("density", self.parent.density if self.parent else alone)
+        object.__setattr__(self, "published_code", tuple(sorted(set(self.published_code))))
         for field in fields(self):  # 1 and 1.0 are one value: they must give one id
             if float in (field.type, *get_args(field.type)) and type(getattr(self, field.name)) is int:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
@@ -104,6 +107,10 @@ class RunSpec:
             raise ValueError(f"momentum 0 is not allowed: method {self.method} ranks by it")
         checks.within("update_until", self.update_until, 0, 1, high_closed=True)
         checks.within("exponent", self.exponent, -math.inf, math.inf)
+        for behaviour in self.published_code:
+            checks.choice("published_code", behaviour, BEHAVIOURS)
+        if self.published_code and not method.masked:
+            raise ValueError(f"published_code is not allowed: method {self.method} has no mask")
         if self.validation >= SOURCES[self.data].train:
             raise ValueError(f"validation {self.validation} leaves nothing of {SOURCES[self.data].train} images")
         if self.density is None:
@@ -168,7 +175,8 @@ class RunSpec:
     def label(self) -> str:
         """The row's name in the report's tables, "RigL 2× (ERK)"."""
         longer = f" {self.multiplier}×" if self.multiplier > 1 else ""
-        return f"{self.method}{longer}" + (f" ({self.initialisation})" if self.init not in (None, "Random") else "")
+        name = f"{self.method}{longer}" + (f" ({self.initialisation})" if self.init not in (None, "Random") else "")
+        return name + (f" with {', '.join(self.published_code)}" if self.published_code else "")
 
     @property
     def config_id(self) -> str:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
-    " execution.graph spec sparsifier iteration train",
+    " execution.graph sparsifier published_code spec iteration train",
     "runs": "record store attempt turns workers engine",
     "report": "profiles matching studies grids claims statements.cells statements tables budgets redistribution section"
     " plots widgets build commands",

@@ -33,6 +33,7 @@ REFERENCE = {
     "update_until": 0.75,
     "prune_start": None,
     "exponent": 1.0,
+    "published_code": (),
     "parent": None,
 }
 UNMASKED = {"init": None, "alpha": None, "delta_t": None}

@@ -1,0 +1,108 @@
+"""What the report's published code does otherwise than the rules: imitated, to measure what that changes.
+
+Only a run that names a behaviour (`RunSpec.published_code`) comes here; `Sparsifier` does not know of them.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from rigl_nb import checks, masks, methods
+from rigl_nb.sparsifier import Sparsifier
+
+BEHAVIOURS = {
+    "zero-regrown": "a connection that is dropped and grown again starts at 0, in dense layers too",
+    "ceil": "the number of dropped connections is rounded up",
+    "spared-layers": "a layer of sparsity below 0.2 with more active weights than the average drops at most that share",
+    "bernoulli": "first masks, and SET's growth, are drawn weight by weight: their counts vary",
+    "capped-shares": "redistribution fills no layer beyond 0.99 of its room, and cuts fractions of a weight off",
+}
+
+
+class PublishedCode(Sparsifier):
+    """A `Sparsifier` with some of the `BEHAVIOURS`."""
+
+    def __init__(self, *arguments, behaviours: Iterable[str], **options):
+        self.behaviours = frozenset(behaviours)
+        for name in sorted(self.behaviours):
+            checks.choice("behaviour", name, BEHAVIOURS)
+        super().__init__(*arguments, **options)
+        self.first, self.errors = sum(self.active.values()), []
+
+    def update(self) -> None:
+        """Update the masks; then wipe what was grown again, and note how many connections are missing by now."""
+        survivors = {}
+        if "zero-regrown" in self.behaviours and self.method.growth:
+            survivors = {
+                name: masks.drop(self.weights[name].detach(), self.masks[name], k) for name, k in self.dropped().items()
+            }
+        super().update()
+        for name, kept in survivors.items():
+            self.weights[name].data.masked_fill_(self.masks[name] & ~kept, 0)
+        self.errors.append(self.first - sum(self.active.values()))
+
+    def dropped(self) -> dict[str, int]:
+        """How many connections each layer drops."""
+        mean, found = fmean(self.active.values()), {}
+        for name, active in self.active.items():
+            rate, sparsity = self.drop_fraction, 1 - active / self.masks[name].numel()
+            if "spared-layers" in self.behaviours and sparsity < 0.2 and active > mean:
+                rate = min(rate, sparsity)
+            found[name] = (math.ceil if "ceil" in self.behaviours else math.floor)(rate * active)
+        return found
+
+    def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
+        """How many connections each layer grows: SET's by a coin for each, which also makes up for the last error."""
+        if "bernoulli" not in self.behaviours or self.method.growth is not methods.uniform_random:
+            return super().grown(layers, dropped)
+        found = {}
+        for name, layer in layers.items():
+            room = layer.mask.numel() - self.active[name] + dropped[name]
+            wanted = dropped[name] + (self.errors[-1] if self.errors else 0)
+            chance = torch.full((room,), min(max(wanted / max(room, 1), 0.0), 1.0))
+            found[name] = int(torch.bernoulli(chance.to(layer.mask.device), generator=self.generator).sum())
+        return found
+
+    def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:
+        """The first masks."""
+        if "bernoulli" not in self.behaviours:
+            return super().drawn(shapes, densities, draw)
+        return {name: torch.from_numpy(draw.random(shape) < densities[name]) for name, shape in shapes.items()}
+
+    def shares(self, dropped: Sequence[int], statistics: Sequence[float], room: Sequence[int]) -> list[int]:
+        """The dropped total, shared."""
+        if "capped-shares" not in self.behaviours:
+            return super().shares(dropped, statistics, room)
+        correction = 0.0
+        for last in range(1, len(self.errors) + 1):
+            correction = 0.25 * correction + 0.75 * self.errors[last - 1] + fmean(self.errors[:last])
+        return capped_shares(sum(dropped) + correction, statistics, room)
+
+    def state_dict(self) -> dict:
+        """As of a `Sparsifier`, and what the corrections need."""
+        return super().state_dict() | {"first": self.first, "errors": list(self.errors)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.first, self.errors = state["first"], list(state["errors"])
+
+
+def capped_shares(total: float, statistics: Sequence[float], room: Sequence[int]) -> list[int]:
+    """How many connections each layer grows: in proportion, rounded, at most 0.99 of its room; then cut to integers.
+
+    What is over goes in equal parts to all layers, full ones included, for at most 1,000 rounds.
+    """
+    budgets = [float(round(statistic / math.fsum(statistics) * total)) for statistic in statistics]
+    extra = 0.0
+    for _ in range(1000):
+        wanted = [budget + extra for budget in budgets]
+        budgets = [min(want, 0.99 * most) for want, most in zip(wanted, room, strict=True)]
+        over = math.fsum(wanted) - math.fsum(budgets)
+        if over <= 0:
+            break
+        extra = over / len(budgets)
+    return [int(budget) for budget in budgets]
