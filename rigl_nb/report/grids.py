@@ -130,6 +130,14 @@ def _spread(profile: Profile, values: Values) -> Row:
     return Row("RigL", "ERK", matched(profile, "cifar10", BUDGETS[0], exponent), fields={"exponent": exponent})
 
 
+def audit(profile: Profile) -> list[RunSpec]:
+    """Section 8: RigL (ERK) as it should be, and with the published code's way to treat what is grown again."""
+    rows = []
+    for density in (0.1, 0.5):
+        rows += [Row("RigL", "ERK", density, fields={"published_code": code}) for code in ((), ("zero-regrown",))]
+    return _runs(profile, rows)
+
+
 @dataclass(frozen=True)
 class Section:
     """What a section trains: grids of runs, and searches whose next trial follows from the results so far."""
@@ -146,6 +154,7 @@ SECTIONS = {
     "06_1": Section((figure3,)),
     "06_2": Section((table5,)),
     "06_3": Section((spread_reference,), distributions),
+    "08": Section((audit,)),
 }
 
 
