@@ -18,6 +18,7 @@ BEHAVIOURS = {
     "ceil": "the number of dropped connections is rounded up",
     "spared-layers": "a layer of sparsity below 0.2 with more active weights than the average drops at most that share",
     "bernoulli": "first masks, and SET's growth, are drawn weight by weight: their counts vary",
+    "shared-error": "SET grows in each layer as many more as the whole network lacks (an older version of the code)",
     "capped-shares": "redistribution fills no layer beyond 0.99 of its room, and cuts fractions of a weight off",
 }
 
@@ -55,13 +56,13 @@ class PublishedCode(Sparsifier):
         return found
 
     def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
-        """How many connections each layer grows: SET's by a coin for each, which also makes up for the last error."""
+        """How many connections each layer grows: SET's by a coin for each."""
         if "bernoulli" not in self.behaviours or self.method.growth is not methods.uniform_random:
             return super().grown(layers, dropped)
         found = {}
         for name, layer in layers.items():
             room = layer.mask.numel() - self.active[name] + dropped[name]
-            wanted = dropped[name] + (self.errors[-1] if self.errors else 0)
+            wanted = dropped[name] + (self.errors[-1] if self.errors and "shared-error" in self.behaviours else 0)
             chance = torch.full((room,), min(max(wanted / max(room, 1), 0.0), 1.0))
             found[name] = int(torch.bernoulli(chance.to(layer.mask.device), generator=self.generator).sum())
         return found

@@ -131,10 +131,11 @@ def _spread(profile: Profile, values: Values) -> Row:
 
 
 def audit(profile: Profile) -> list[RunSpec]:
-    """Section 8: RigL (ERK) as it should be, and with the published code's way to treat what is grown again."""
-    rows = []
-    for density in (0.1, 0.5):
-        rows += [Row("RigL", "ERK", density, fields={"published_code": code}) for code in ((), ("zero-regrown",))]
+    """Section 8: RigL (ERK) with regrown weights wiped, and SET with coins for counts, beside what they should be."""
+    codes = ((), ("zero-regrown",))
+    rows = [Row("RigL", "ERK", d, fields={"published_code": code}) for d in (0.1, 0.5) for code in codes]
+    codes = ((), ("bernoulli",), ("bernoulli", "shared-error"))
+    rows += [Row("SET", "Random", 0.1, fields={"published_code": code}) for code in codes]
     return _runs(profile, rows)
 
 
