@@ -15,13 +15,9 @@ profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
 # %% tags=["hide-input"]
-import pandas as pd
 from IPython.display import Markdown
 
-from rigl_nb import paths
-from rigl_nb.report import claims, grids, statements, tables
-from rigl_nb.runs import cost, engine
-from rigl_nb.runs.store import Store
+from rigl_nb.report import grids, section, tables, verdicts
 
 # %% [markdown]
 # ## The notebooks
@@ -29,9 +25,14 @@ from rigl_nb.runs.store import Store
 # - [01 One mask update](01_mask_update.ipynb): the algorithm, step by step, on eight weights and on a real network.
 # - [02 Initialization](02_initialisation.ipynb): how a density is spread over layers, and what that costs.
 # - [03 FLOPs](03_flops.ipynb): what every method costs, and all printed costs beside ours.
+# - [04 Settings](04_settings.ipynb): networks, data, hyperparameters, Table 1, and where text and code differ.
 # - [05.1 CIFAR-10](05_1_cifar10.ipynb): Table 2, Figure 1 and the claims about them.
+# - [05.2 CIFAR-100](05_2_cifar100.ipynb): Table 3 and its figure, with lottery tickets.
+# - [05.3 Tuning](05_3_tuning.ipynb): Table 4, Figure 2, and the search that chose α and ΔT.
 # - [06.1 Distribution and FLOPs](06_1_distribution_and_flops.ipynb): Random and ERK at equal cost, Figure 3.
 # - [06.2 Redistribution](06_2_redistribution.ipynb): Table 5, Figure 4, and what the text says about them.
+# - [06.3 Beyond](06_3_beyond.ipynb): the best distribution for a given cost, searched.
+# - [07 Discussion](07_discussion.ipynb): all claims on one board, and what three seeds can show.
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 
 # %% [markdown]
@@ -42,42 +43,28 @@ from rigl_nb.runs.store import Store
 # trains exactly as the report did, can earn a verdict.
 
 # %%
-results = Store(paths.results())
-evidence = {
-    section: {
-        name: results.frame(grids.specs(section, name)) for name in grids.EVIDENCE
-    }
-    for section in grids.SECTIONS
-}
-
-# %% tags=["hide-input"]
-records, lines = results.records(), []
-for section, frames in evidence.items():
-    missing = {
-        name: engine.missing(grids.specs(section, name), results) for name in frames
-    }
-    costs = {name: cost.estimate(specs, records) for name, specs in missing.items()}
-    lines += [
-        f"Section {section.replace('_', '.')}",
-        "",
-        tables.banner(frames, costs, section),
-        "",
-    ]
+lines = []
+for name in grids.SECTIONS:
+    lines += [f"Section {name.replace('_', '.')}", "", section.banner(name).data, ""]
 Markdown("\n".join(lines))
 
 # %% [markdown]
 # ## The claims
 #
 # A difference is in points of test accuracy. It counts as *reproduced* when its whole 95 % interval lies on the claimed
-# side, and as *contradicted* when it lies on the other side. The published means are judged in the same way.
+# side, and as *contradicted* when it lies on the other side. Else it is *inconclusive*. The published means are judged
+# in the same way. A claim without enough runs, or without printed values, is in no column.
 
 # %%
-ours = [claims.judge(claim, evidence["05_1"]["paper"]) for claim in statements.CIFAR10]
-printed = claims.with_reference(
-    grids.published("table2_cifar10"), grids.published("table4_tuning")
-)
-theirs = [claims.judge_published(claim, printed) for claim in statements.CIFAR10]
-tables.scoreboard(ours, theirs, uuid="claims-overview")
+boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
+verdicts.counts(boards).style.set_uuid("counts")
+
+# %% [markdown]
+# Section 5.1 holds the central claims. [Notebook 07](07_discussion.ipynb) shows those of all sections.
+
+# %%
+central = boards["05_1"]
+tables.scoreboard(central.ours, central.published, uuid="claims-overview")
 
 # %% [markdown]
 # ## Run it yourself
@@ -92,8 +79,4 @@ tables.scoreboard(ours, theirs, uuid="claims-overview")
 # ## Verdict
 
 # %%
-verdicts = pd.Series(
-    [verdict.verdict for verdict in ours], name="claims"
-).value_counts()
-for word, count in verdicts.items():
-    print(f"{count} of {len(ours)} claims: {word}")
+print(section.tally(v.verdict for board in boards.values() for v in board.ours))

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from rigl_nb.report import budgets, claims, grids, section, statements, tables
+from rigl_nb.report import budgets, claims, grids, section, statements, tables, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -73,7 +73,7 @@ table = (
 # %% tags=["hide-input"]
 form = {"density, Random": "{:g}", "density, ERK": "{:.6f}"}
 form |= {name: "{:.5f}×" for name in table if name.startswith("test FLOPs")}
-table.style.hide(axis="index").set_uuid("matched").format(form)
+tables.plain(table, "matched", form)
 
 # %%
 both = pd.concat(pairs.values())
@@ -126,7 +126,7 @@ for init in budgets.INITS:
 shown["Random − ERK"] = compared["difference"].to_numpy()
 shown = shown.rename(columns={"report": "data", "budget": "budget: Random at"})
 form = {"budget: Random at": "{:g}", "Random − ERK": "{:+.2f}"}
-shown.style.hide(axis="index").set_uuid("figure-3").format(form, na_rep="–")
+tables.plain(shown, "figure-3", form)
 
 # %% [markdown]
 # ## Is it true at every budget?
@@ -212,18 +212,8 @@ for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itert
 #   ([section 5.1](05_1_cifar10.ipynb)). Density 0.5 on CIFAR-100 is not printed in a table.
 
 # %%
-shared = pd.concat([section.evidence(name)["paper"] for name in ("05_1", "05_2")])
-frames = [evidence["paper"]] * len(at_equal_flops)
-frames += [shared] * len(statements.EQUAL_COUNT)
-every = (*at_equal_flops, *statements.EQUAL_COUNT)
-
-# %%
-ours = [claims.judge(claim, frame) for claim, frame in zip(every, frames, strict=True)]
-theirs = [claims.judge_published(claim, printed) for claim in at_equal_flops]
-theirs += [
-    claims.judge_published(claim, by_density) for claim in statements.EQUAL_COUNT
-]
-tables.scoreboard(ours, theirs, uuid="claims-06-1")
+judged = verdicts.judged("06_1")
+tables.scoreboard(judged.ours, judged.published, uuid="claims-06-1")
 
 # %% [markdown]
 # The text says that ERK is better *consistently* at equal density. These printed cells say otherwise:
@@ -256,4 +246,4 @@ section.show(here)
 # ## Verdict
 
 # %%
-print(section.tally(verdict.verdict for verdict in ours))
+print(section.tally(verdict.verdict for verdict in judged.ours))

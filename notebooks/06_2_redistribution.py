@@ -17,7 +17,7 @@ interactive = True
 # %% tags=["hide-input"]
 import pandas as pd
 
-from rigl_nb.report import claims, grids, redistribution, section, statements, tables
+from rigl_nb.report import grids, redistribution, section, tables, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -163,9 +163,8 @@ numbers = {
     "share": "part from shortcuts",
 }
 numbers = measured[list(numbers)].astype(float).rename(columns=numbers)
-table = shown.join(numbers).style.hide(axis="index").set_uuid("measures")
 form = dict.fromkeys(numbers, "{:.3f}") | {"part from shortcuts": "{:.0%}"}
-table.format(form | {"density": "{:g}"}, na_rep="–")
+tables.plain(shown.join(numbers), "measures", form | {"density": "{:g}"})
 
 # %% [markdown]
 # The statements in words. Each run satisfies one or not. Only a complete `paper` profile earns a verdict: *reproduced*
@@ -175,7 +174,7 @@ table.format(form | {"density": "{:g}"}, na_rep="–")
 # %%
 runs = evidence["paper"]["method"].isin(("RigL-SG", "RigL-SM")).sum()
 scores = redistribution.scores(measured, runs)
-scores.style.hide(axis="index").set_uuid("densities")
+tables.plain(scores, "densities")
 
 # %% [markdown]
 # The text says that the cost rises *because* the shortcuts get more weights. The last column of the table of runs
@@ -206,9 +205,8 @@ if measured.empty:
 #   the copied mask matter at all? The report has no numbers for them.
 
 # %%
-theirs = [claims.judge_published(c, printed) for c in statements.REDISTRIBUTION]
-ours = [claims.judge(claim, evidence["paper"]) for claim in statements.REDISTRIBUTION]
-tables.scoreboard(ours, theirs, uuid="claims-06-2")
+judged = verdicts.judged("06_2")
+tables.scoreboard(judged.ours, judged.published, uuid="claims-06-2")
 
 # %% [markdown]
 # ## Numbers that do not fit together
@@ -265,5 +263,5 @@ section.show(
 # ## Verdict
 
 # %%
-words = [verdict.verdict for verdict in ours] + list(scores["verdict"])
+words = [verdict.verdict for verdict in judged.ours] + list(scores["verdict"])
 print(section.tally(words))

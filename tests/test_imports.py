@@ -16,8 +16,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph sparsifier published_code spec iteration train",
     "runs": "record store attempt turns workers engine",
-    "report": "profiles matching studies grids claims statements.cells statements tables budgets redistribution section"
-    " plots widgets build commands",
+    "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
+    " redistribution family tuning beyond section verdicts plots widgets build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

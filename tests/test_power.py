@@ -12,22 +12,20 @@ LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
 
 
 def experiments(difference, std, n, repeats=4000):
-    """Return (chance of an interval above 0, mean half width) over simulated experiments."""
-    rng = np.random.default_rng(0)
-    gaps = rng.normal(difference, std, (repeats, n)) - rng.normal(0, std, (repeats, n))
+    """Return the chance of an interval above 0, over simulated experiments."""
+    gaps = np.random.default_rng(0).normal(difference, std, (repeats, n))
     half = stats.t.ppf(0.975, n - 1) * gaps.std(1, ddof=1) / np.sqrt(n)
-    return (gaps.mean(1) - half > 0).mean(), half.mean()
+    return (gaps.mean(1) - half > 0).mean()
 
 
 @pytest.mark.parametrize(("difference", "std", "n"), [(0.5, 0.2, 3), (0.3, 0.2, 6), (0.1, 0.3, 12), (1.0, 0.2, 3)])
 def test_the_chance_is_that_of_simulated_experiments(difference, std, n):
-    found, _ = experiments(difference, std, n)
-    assert power.chance(difference, std, n) == pytest.approx(found, abs=0.03)
+    assert power.chance(difference, std, n) == pytest.approx(experiments(difference, std, n), abs=0.03)
 
 
 def test_the_half_width_is_what_judging_gives():
-    """Differences that spread by exactly √2 times 0.2: ±s around the mean, three of them."""
-    s = np.sqrt(2) * 0.2
+    """Three differences that spread by exactly s around their mean."""
+    s = 0.3
     rows = [
         {"method": c.method, "init": "ERK", "density": 0.1, "multiplier": 1, "data": "cifar10", "seed": seed}
         | {"test_accuracy": 90 + value, "present": True, "collapsed": False}
@@ -35,8 +33,8 @@ def test_the_half_width_is_what_judging_gives():
         for seed, value in enumerate(values)
     ]
     verdict = judge(Claim("x", "x", "5", ((LEFT, RIGHT),)), pd.DataFrame(rows))
-    assert (verdict.high - verdict.low) / 2 == pytest.approx(power.half_width(0.2, 3))
-    assert power.half_width(0.2, 3) == pytest.approx(4.3027 * s / 3**0.5, rel=1e-4)
+    assert (verdict.high - verdict.low) / 2 == pytest.approx(power.half_width(0.3, 3))
+    assert power.half_width(0.3, 3) == pytest.approx(4.3027 * s / 3**0.5, rel=1e-4)
 
 
 def test_what_is_detectable_is_found_with_that_chance_and_grows_with_noise():
@@ -68,3 +66,9 @@ def test_the_table_pools_seeds_and_cells():
     assert found["n"].tolist() == [3, 6, 12, 24]
     assert found["half width"].is_monotonic_decreasing and found["detectable difference"].is_monotonic_decreasing
     assert (found["detectable difference"] > found["half width"]).all()
+
+
+def test_the_expected_maximum_in_closed_form():
+    assert power.expected_maximum(1) == pytest.approx(0, abs=1e-9)
+    assert power.expected_maximum(2) == pytest.approx(1 / np.sqrt(np.pi))
+    assert power.expected_maximum(3) == pytest.approx(3 / (2 * np.sqrt(np.pi)))

@@ -120,7 +120,7 @@ def judge(claim: Claim, frame: pd.DataFrame) -> Verdict:
     somewhat too narrow where one run is in two pairs (the dense baseline), as these are not independent.
     Fewer than two shared seeds in a pair: "not enough runs".
     """
-    runs = {cell: _by_seed(frame, cell) for pair in claim.pairs for cell in pair}
+    runs = {cell: by_seed(frame, cell) for pair in claim.pairs for cell in pair}
     collapsed = int(sum(rows["collapsed"].astype(bool).sum() for rows in runs.values()))
     lacking = (cell for left, right in claim.pairs for cell in _lacking(left, right, runs))
     missing = tuple(dict.fromkeys(lacking))
@@ -154,6 +154,12 @@ def judge_published(claim: Claim, published: pd.DataFrame) -> Verdict:
     return _verdict(claim, difference, sqrt(variance), freedom, PUBLISHED_SEEDS * len(pairs), missing=missing)
 
 
+def word(claim: Claim, low: float, high: float) -> str:
+    """What an interval of the claim's difference says: reproduced, contradicted or inconclusive."""
+    holds, fails = RELATIONS[claim.relation](low, high, claim.margin)
+    return REPRODUCED if holds else CONTRADICTED if fails else INCONCLUSIVE
+
+
 def with_reference(table2: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
     """Table 2 and the reference column of Table 4, whose RigL at density 0.5 Table 2 does not print."""
     reference = tuning[["init", "density"]].assign(
@@ -166,7 +172,8 @@ def with_reference(table2: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table2, reference], ignore_index=True).drop_duplicates(key, ignore_index=True)
 
 
-def _by_seed(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+def by_seed(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """The runs of a cell that are present, by seed; ValueError where one seed has several."""
     rows = cell.rows(frame)
     rows = rows[rows["present"].astype(bool)].set_index("seed")
     if rows.index.has_duplicates:
@@ -196,6 +203,4 @@ def _printed(published: pd.DataFrame, cell: Cell) -> tuple[float, float] | None:
 def _verdict(claim: Claim, difference: float, error: float, freedom: float, n: int, **rest) -> Verdict:
     half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error if error else 0.0
     low, high = difference - half, difference + half
-    holds, fails = RELATIONS[claim.relation](low, high, claim.margin)
-    word = REPRODUCED if holds else CONTRADICTED if fails else INCONCLUSIVE
-    return Verdict(claim, word, difference, float(low), float(high), n, **rest)
+    return Verdict(claim, word(claim, low, high), difference, float(low), float(high), n, **rest)

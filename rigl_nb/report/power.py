@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 
 from rigl_nb.report.claims import CONFIDENCE, PUBLISHED_SEEDS
 
@@ -12,7 +12,11 @@ POWER = 0.8  # the chance to find a difference of the size that is called detect
 
 
 def pooled_std(stds: pd.Series) -> float:
-    """One standard deviation over seeds, in points, from those of several cells with equally many seeds."""
+    """One standard deviation over seeds, in points, from those of several cells with equally many seeds.
+
+    A difference of two independent runs spreads by √2 times that. Runs of equal seed share their initial weights, which
+    can only make it smaller.
+    """
     values = np.asarray(stds, float)
     if not len(values) or not np.isfinite(values).all():
         raise ValueError(f"standard deviations {list(stds)} are not all numbers: leave out what has none")
@@ -20,24 +24,19 @@ def pooled_std(stds: pd.Series) -> float:
 
 
 def half_width(std: float, n: int) -> float:
-    """Half of the 95 % interval of a mean of `n` differences between runs that spread by `std` over seeds, in points.
-
-    Runs of equal seed share their initial weights, which makes a difference's spread smaller than that of independent
-    runs; √2·std is the cautious choice.
-    """
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sqrt(2) * std / sqrt(n))
+    """Half of the 95 % interval of a mean of `n` differences with this standard deviation, in points."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / sqrt(n))
 
 
 def chance(difference: float, std: float, n: int) -> float:
     """How likely an interval of `n` differences lies on the true side of 0, for a true difference in points."""
-    freedom = n - 1
-    edge = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-    return float(stats.nct.sf(edge, freedom, difference / (sqrt(2) * std / sqrt(n))))
+    edge = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    return float(stats.nct.sf(edge, n - 1, difference / (std / sqrt(n))))
 
 
 def detectable(std: float, n: int, power: float = POWER) -> float:
     """The difference, in points, that `n` differences find with this chance."""
-    return float(optimize.brentq(lambda size: chance(size, std, n) - power, 0, 100 * std))
+    return float(optimize.brentq(lambda size: chance(size, std, n) - power, 0, 100 * std)) if std > 0 else std
 
 
 def seeds_needed(difference: float, std: float, cells: int = 1, power: float = POWER) -> int:
@@ -50,7 +49,13 @@ def seeds_needed(difference: float, std: float, cells: int = 1, power: float = P
     return seeds
 
 
+def expected_maximum(n: int) -> float:
+    """Mean of the largest of n independent standard normal values: what chance alone gives the best of n trials."""
+    density = stats.norm.pdf
+    return integrate.quad(lambda x: x * n * density(x) * stats.norm.cdf(x) ** (n - 1), -np.inf, np.inf)[0]
+
+
 def table(std: float, cells=(1, 2, 4, 8), seeds: int = PUBLISHED_SEEDS) -> pd.DataFrame:
-    """By pooled pairs of cells: n, the interval's half width and the detectable difference, in points."""
+    """By pooled pairs of cells: n, half width and detectable difference, in points; `std` of one difference."""
     rows = [(k, k * seeds, half_width(std, k * seeds), detectable(std, k * seeds)) for k in cells]
     return pd.DataFrame(rows, columns=["pairs of cells", "n", "half width", "detectable difference"])

@@ -42,11 +42,11 @@ def records(name: str) -> dict[str, list[Record]]:
 def banner(name: str) -> Markdown:
     """The share of runs present in each profile, what the rest costs, and the command that trains it."""
     results = Store(paths.results())
-    known, costs, future = results.records(), {}, {}
-    for profile, plan in plans(name).items():
-        costs[profile] = cost.estimate([*engine.missing(plan.specs, results), *plan.future], known)
-        future[profile] = len(plan.future)
-    return Markdown(tables.banner(evidence(name), costs, name, future))
+    known, found = results.records(), plans(name)
+    frames = {profile: results.frame(plan.specs) for profile, plan in found.items()}
+    missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
+    costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
+    return Markdown(tables.banner(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
 
 
 def train(

@@ -104,6 +104,12 @@ def live(runs: pd.DataFrame, published: pd.DataFrame | None = None, uuid: str = 
     return _styled(pd.DataFrame(columns), caption, uuid).hide(axis="index")
 
 
+def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = None, caption: str = "") -> Styler:
+    """A table without its index, in the look of the others; `formats` by column, "–" where a value is missing."""
+    styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).hide(axis="index").format(formats, na_rep=NONE)
+    return styler.set_caption(caption) if caption else styler
+
+
 def banner(
     evidence: Mapping[str, pd.DataFrame],
     costs: Mapping[str, object] | None = None,
@@ -143,6 +149,8 @@ def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid:
     ]
     columns = ["claim", "tested", "published", "ours", "n", "verdict"]
     caption = "Differences in points of test accuracy with 95 % intervals; n counts differences of two runs."
+    if not all(verdict.claim.statement.startswith("difference") for verdict in ours):
+        caption += " For standard deviations and collapses n counts runs; shares are in percent."
     return _styled(pd.DataFrame(rows, columns=columns), caption, uuid).hide(axis="index")
 
 

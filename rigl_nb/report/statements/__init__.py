@@ -1,7 +1,21 @@
 """The report's claims, section by section: what it says, and which cells that compares."""
 
-from rigl_nb.report.statements.cifar import CIFAR10
+from rigl_nb.report.statements.beyond import best_over
+from rigl_nb.report.statements.cifar import CIFAR10, CIFAR100, INSTABILITY
 from rigl_nb.report.statements.distribution import EQUAL_COUNT, REDISTRIBUTION, equal_flops
-from rigl_nb.report.statements.settings import ORIGINAL, SETTINGS
+from rigl_nb.report.statements.settings import ORIGINAL, SETTINGS, with_original
+from rigl_nb.report.statements.tuning import TUNING
 
-__all__ = ["CIFAR10", "EQUAL_COUNT", "ORIGINAL", "REDISTRIBUTION", "SETTINGS", "equal_flops"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "EQUAL_COUNT",
+    "INSTABILITY",
+    "ORIGINAL",
+    "REDISTRIBUTION",
+    "SETTINGS",
+    "TUNING",
+    "best_over",
+    "equal_flops",
+    "with_original",
+]

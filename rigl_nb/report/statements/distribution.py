@@ -1,4 +1,4 @@
-"""Sections 6.1 to 6.3: Random and ERK at equal FLOPs, redistribution."""
+"""Sections 6.1 and 6.2: Random and ERK at equal FLOPs, redistribution."""
 
 from collections.abc import Mapping
 from dataclasses import replace

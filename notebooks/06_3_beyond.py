@@ -1,0 +1,248 @@
+# %% [markdown]
+# # 6.3 Beyond the report: the best distribution at a fixed cost
+#
+# > "Considering the performance boost obtained by redistribution, proposing distributions that attain maximum
+# > performance given a FLOP budget could be an interesting future direction."
+#
+# The report {cite}`sundar2021` names this as future work (its section 7). It has no section 6.3 and makes no claim
+# about it. What follows is ours: a first, small step. We search between the report's two distributions, at equal cost,
+# and then check with new seeds whether the search found more than luck.
+
+# %% tags=["parameters"]
+profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
+filters = {}  # train a part of it, for example {"init": "ERK", "seed": 0}
+workers = 1  # runs that train at the same time
+interactive = True
+
+# %% tags=["hide-input"]
+import math
+
+import pandas as pd
+
+from rigl_nb import paths
+from rigl_nb.report import beyond, family, grids, power, section, tables
+from rigl_nb.report.family import signed
+from rigl_nb.runs.store import Store
+
+# %% [markdown]
+# ## The question
+#
+# At equal *weights*, ERK is better than Random. At equal *FLOPs*, the report finds Random better
+# ([notebook 06.1](06_1_distribution_and_flops.ipynb)). These are two points. Is there a better one between them, or
+# beyond them, that costs the same?
+#
+# All runs are RigL on CIFAR-10. All cost what Random costs at density 0.1.
+
+# %%
+print(section.sizes("06_3"))
+
+# %% [markdown]
+# ## The evidence so far
+#
+# The next trial of a search depends on the results before it. So the last runs are decided only when the others have
+# ended.
+
+# %% tags=["hide-input"]
+section.banner("06_3")
+
+# %% [markdown]
+# ## One number between Uniform and ERK
+#
+# ERK gives layer $l$ a density in proportion to a ratio $r_l$ of its shape
+# ([notebook 02](02_initialisation.ipynb)). We raise this ratio to a power:
+#
+# $$d_l \propto r_l^{\,p}, \qquad r_l = \frac{c_{in} + c_{out} + h + w}{c_{in} \cdot c_{out} \cdot h \cdot w}$$
+#
+# - $p = 0$: every layer has the same density. This is Uniform, but the first layer is sparse, too. In the report's
+#   Random the first layer stays dense.
+# - $p = 1$: ERK.
+# - $p < 0$ makes large layers denser than small ones. $p > 1$ is more extreme than ERK.
+#
+# A layer that would need a density above 1 becomes dense, and the others share the rest. The factor in front follows
+# from the cost: we solve for the density at which a prediction costs what Random costs at density 0.1. The figure
+# shows what remains free: where the weights are.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
+members = family.family(grids.PROFILES["paper"])
+family.layer_densities(members)
+
+# %% [markdown]
+# ## All of them cost the same
+#
+# A mask has a whole number of weights in each layer. So the table counts the cost again, from whole weights. FLOPs are
+# fractions of the dense network's ([notebook 03](03_flops.ipynb)).
+
+# %%
+costs = family.costs(members)
+
+# %% tags=["hide-input"]
+table = costs.rename_axis("distribution").reset_index()
+table.columns = ["distribution", "weights", "density", "test FLOPs", "training FLOPs"]
+form = {"weights": "{:,}", "density": "{:.4f}"}
+form |= dict.fromkeys(["test FLOPs", "training FLOPs"], "{:.5f}×")
+tables.plain(table, "costs", form)
+
+# %%
+apart = costs["test_flops"].max() - costs["test_flops"].min()
+weights = costs["active"].sort_values()
+times = weights.iloc[-1] / weights.iloc[0]
+print(f"Largest difference in test FLOPs: {apart:.6f} of the dense network's")
+print(f"{weights.index[-1]}: {times:.1f} times the weights of {weights.index[0]}")
+
+# %% [markdown]
+# The difference that is left comes from rounding to whole weights. The densities differ a lot: a low exponent buys many
+# weights. But they lie in the last blocks, where images are small and a weight is cheap. Which layers need weights most
+# is what the search has to find out.
+#
+# ## The search
+#
+# As the report does for its hyperparameters, we use Optuna's TPE sampler, and validation accuracy decides. Uniform and
+# ERK are tried first. From then on the sampler chooses the exponent, with what it has seen so far. Nobody looks at the
+# test images yet.
+#
+# From here on the page shows the strongest profile whose search has ended. Only the `paper` profile trains what the
+# report trains. A smaller one shows how the method works, and decides nothing for the report's networks.
+
+# %%
+results = Store(paths.results())
+searches = {
+    name: beyond.search(grids.PROFILES[name], results) for name in grids.EVIDENCE
+}
+found = beyond.strongest(searches.values())
+size, ended = found.profile, len(found.trials)
+print(f"Shown here: {size.name} ({size.about})")
+print(f"{ended} of {size.trials} trials; seeds a trial: {len(size.search_seeds)}")
+
+# %% [markdown]
+# Each dot is a trial. The grey band is the noise, from runs that differ in the seed alone: if all distributions were
+# equally good, 95 % of the dots would still be spread over this band. So the order of dots inside the band says little.
+# Diamonds are new runs of the best trial and of both ends. The next section needs them.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "search", "caption": "The search: validation accuracy over the exponent. Numbers: order of the trials. Diamonds: means of fresh seeds."}, "image": {"alt": "Validation accuracy over the exponent. Numbered dots are trials, a ring marks the best one, a grey band shows the noise of repeated seeds, diamonds show the best and both ends with fresh seeds."}}
+beyond.score_by_exponent(found)
+
+# %%
+std, freedom = beyond.noise(found)
+scores = found.trials["score"]
+if freedom and ended:
+    one = std / math.sqrt(len(size.search_seeds))
+    print(f"Noise of one score: std {one:.2f} points ({freedom} degrees of freedom)")
+    print(f"All scores: std {scores.std():.2f} points")
+    half = beyond.half_width(found, len(size.search_seeds))
+    outside = (scores - scores.median()).abs() > half
+    print(f"Outside the band: {outside.sum()} of {ended} trials")
+else:
+    print("No trial has ended, or no setting has two runs yet.")
+
+# %% tags=["hide-input"]
+trials = found.trials.sort_values("score", ascending=False, kind="stable")
+trials = trials.reset_index(names="trial")
+trials.columns = ["trial", "exponent", "density", "validation accuracy (%)"]
+form = {"exponent": signed, "density": "{:.6f}", "validation accuracy (%)": "{:.2f}"}
+tables.plain(trials, "trials", form)
+
+# %% [markdown]
+# ## How much of it was luck?
+#
+# The best of many noisy scores is flattered: it was chosen because it is high. This is the *winner's curse*. Even if
+# all trials were equally good, the best score would lie above their mean. How far, on average, follows from the noise:
+
+# %%
+if freedom and ended:
+    gain = power.expected_maximum(size.trials) * one
+    print(
+        f"By chance alone, the best of {size.trials} scores is {gain:.2f} points high"
+    )
+
+# %% [markdown]
+# So the best trial and both ends are trained again, with fresh seeds that the search has not seen. *Lost* is the score
+# in the search minus the mean of the fresh seeds, with its standard error. For the best it estimates the luck of the
+# search. The other rows were not chosen: they should lose nothing but noise. If all rows lose alike, the seeds of the
+# search were good ones. Test accuracy is that of the fresh seeds.
+
+# %% tags=["hide-input"]
+finals = beyond.finals(found)
+shown = finals[["exponent", "searched", "fresh"]].rename_axis("distribution")
+shown = shown.rename(columns={"searched": "in the search", "fresh": "fresh seeds"})
+lost = zip(finals["lost"], finals["error"], strict=True)
+shown["lost"] = [
+    "–" if math.isnan(e) else f"{signed(x, '+.2f')} ± {e:.2f}" for x, e in lost
+]
+test = zip(finals["mean"], finals["std"], finals["n"], strict=True)
+shown["test accuracy"] = [
+    f"{m:.2f}" + (f" ± {s:.2f}" if n > 1 else "") + f" (n = {n})" if n else "–"
+    for m, s, n in test
+]
+form = {"exponent": signed, "in the search": "{:.2f}", "fresh seeds": "{:.2f}"}
+tables.plain(shown.reset_index(), "finals", form)
+
+# %% [markdown]
+# ## Is the best better?
+#
+# The best of the search against Uniform, ERK and Random. Runs of equal seed are paired, and the interval is Student's
+# 95 % interval of the mean difference in test accuracy. Only fresh seeds count.
+
+# %%
+judged = beyond.verdicts(found)
+rows = [
+    (f"best − {rival}", v.difference, v.low, v.high, v.n) for rival, v in judged.items()
+]
+differences = pd.DataFrame(rows, columns=["", "points", "from", "to", "n"])
+plus = {name: lambda value: signed(value, "+.2f") for name in ("points", "from", "to")}
+tables.plain(differences, "differences", plus)
+
+# %%
+print(beyond.outcome(found))
+
+# %% [markdown]
+# ## What could these runs show at all?
+#
+# "Not shown" is not "equal". The spread of the paired differences tells how small a difference n seeds can see.
+# *Half width*: half the expected 95 % interval. *Found in 4 of 5*: the true difference that four of five such
+# experiments would tell from zero.
+
+# %%
+spread, free = beyond.paired_std(found)
+if free:
+    words = f"std of a paired difference: {spread:.2f} points"
+    print(f"{words} ({free} degrees of freedom)")
+else:
+    print("No two finalists have two seeds in common yet.")
+
+# %% tags=["hide-input"]
+shows = beyond.seeds_show(spread)
+shows.columns = ["n", "half width (points)", "found in 4 of 5 (points)"]
+tables.plain(shows, "power", dict.fromkeys(shows.columns[1:], "{:.2f}"))
+
+# %% [markdown]
+# ## What this search cannot say
+#
+# - One number cannot describe every distribution. A better one may lie outside this family.
+# - One budget, one data set, one network. The best exponent may move with each of them.
+# - Equal FLOPs are counted, not measured in seconds.
+#
+# ## Live on this machine
+#
+# With a profile in the parameters above, this cell trains what no record holds yet, trial after trial. Stop it at any
+# time: finished runs are kept, and the others go on from their checkpoints. The same happens in a terminal with
+# `python -m rigl_nb run --section 06_3`. The table below mixes the seeds of the search with fresh ones.
+
+# %% tags=["nbval-ignore-output"]
+here = section.train("06_3", profile, filters, workers, interactive)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+section.show(here)
+
+# %% [markdown]
+# ## Verdict
+#
+# These are our questions, not claims of the report. Only `paper` records answer them. *Reproduced* means here: the
+# best of the search is better, beyond the noise of the fresh seeds. *Contradicted* means: it is worse.
+
+# %%
+ours = beyond.verdicts(searches["paper"]).values()
+tables.scoreboard(ours, uuid="claims-06-3")
+
+# %%
+print(beyond.outcome(searches["paper"]).splitlines()[-1])
+print(section.tally(verdict.verdict for verdict in ours))

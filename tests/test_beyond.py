@@ -1,0 +1,241 @@
+"""Section 6.3: the search for a distribution, what it may claim, and the words of its result."""
+
+import itertools
+import math
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from records import made
+
+from rigl_nb.report import beyond, claims, grids, power, studies
+from rigl_nb.report.grids import PROFILES
+from rigl_nb.report.statements import best_over
+from rigl_nb.runs.store import Store
+
+PAPER, QUICK = PROFILES["paper"], PROFILES["quick"]
+SMALL = replace(QUICK, trials=5)  # the ends and three more
+
+
+def missing(store, profile):
+    """The runs that a campaign asks for, each after the records of those before it."""
+    (study,), first = grids.distributions(profile), grids.spread_reference(profile)
+    while todo := [s for s in first + studies.runs(study, profile, store.find)[0] if store.find(s) is None]:
+        yield todo[0]
+
+
+def fill(root, validation, test, profile=SMALL, limit=None):
+    """Save the records of a search, at most `limit`; functions of the spec give their accuracies."""
+    store = Store(root)
+    for spec in itertools.islice(missing(store, profile), limit):
+        history = [dict(epoch) for epoch in made(spec).history]
+        history[-1]["validation_accuracy"] = validation(spec)
+        store.save(made(spec, history=tuple(history), test_accuracy=test(spec)))
+    return beyond.search(profile, store)
+
+
+def is_fresh(spec):
+    return spec.seed in SMALL.fresh_seeds
+
+
+def bump(spec):
+    """A curve over the exponent with its top at 0.6, between the ends, and Random below."""
+    return 60 - 2 * (spec.exponent - 0.6) ** 2 - (spec.init == "Random")
+
+
+def wobble(spec, size=0.05):
+    """Noise of fresh seeds: one seed up, one down, one not; other way round at the ends, so that means stay."""
+    sign = 1 if spec.init == "ERK" and spec.exponent in (0, 1) else -1
+    return sign * size * {1: 1, 2: -1, 3: 0}.get(spec.seed, 0)
+
+
+SITUATIONS = {
+    # the best is 0.32 above ERK, 0.72 above Uniform; the differences of the seeds spread by 0.1
+    "better": (bump, lambda s: bump(s) + wobble(s)),
+    # the search sees a bump that is not there; the fresh seeds differ by ±0.6 around nothing
+    "equal": (lambda s: 60 if is_fresh(s) else bump(s), lambda s: 60 + wobble(s, 0.3)),
+    # what looked best is truly worse
+    "misled": (lambda s: 50 if is_fresh(s) else bump(s), lambda s: 120 - bump(s) + wobble(s)),
+    # the top of the curve is ERK itself
+    "end": (lambda s: 60 + s.exponent, lambda s: 60 + s.exponent + wobble(s)),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return {name: fill(tmp_path_factory.mktemp(name), *two) for name, two in SITUATIONS.items()}
+
+
+def words(verdicts):
+    return {name: verdict.verdict for name, verdict in verdicts.items()}
+
+
+def test_the_best_has_the_highest_score(found):
+    one = found["better"]
+    assert list(one.trials.index) == [1, 2, 3, 4, 5] and list(one.trials["exponent"][:2]) == [0, 1]
+    scores = {e: 60 - 2 * (e - 0.6) ** 2 for e in one.trials["exponent"]}
+    assert dict(zip(one.trials["exponent"], one.trials["score"], strict=True)) == pytest.approx(scores)
+    assert one.best == max(scores, key=scores.get) and one.best not in (0, 1)
+    assert len(one.runs) == 5 + 3 * 3 + 4 and len(one.fresh) == 3 * 3 + 3
+    assert found["end"].best == 1 and len(found["end"].fresh) == 2 * 3 + 3
+
+
+def test_truly_better(found):
+    judged = beyond.verdicts(found["better"])
+    best = found["better"].best
+    assert words(judged) == dict.fromkeys(["Uniform", "ERK", "Random"], claims.REPRODUCED)
+    assert judged["Uniform"].difference == pytest.approx(2 * 0.36 - 2 * (best - 0.6) ** 2)
+    assert judged["ERK"].n == 3
+    lines = beyond.outcome(found["better"]).splitlines()
+    assert lines[-2] == "Answer: yes. The best of the search is better than both ends, beyond the noise."
+    assert lines[-1].startswith("These runs (CIFAR-10, WRN-10-1, 3 epochs) decide nothing")
+    assert "Luck of the search: +0.00" in lines[1]
+
+
+def test_all_equal(found):
+    judged = beyond.verdicts(found["equal"])
+    assert words(judged)["Uniform"] == words(judged)["ERK"] == claims.INCONCLUSIVE
+    text = beyond.outcome(found["equal"])
+    assert "not shown. The noise hides whether the best is better than Uniform and ERK." in text
+    # differences −0.6, 0.6, 0: std 0.6, t(0.975, 2) = 4.3027, half width 1.49
+    assert "Best − ERK: +0.00 points of test accuracy, 95 % interval [−1.49, +1.49], n = 3: not told apart." in text
+
+
+def test_misled_by_noise(found):
+    one = found["misled"]
+    assert words(beyond.verdicts(one))["ERK"] == claims.CONTRADICTED
+    finals = beyond.finals(one)
+    assert finals.loc[beyond.BEST, "lost"] == pytest.approx(one.trials["score"].max() - 50)
+    text = beyond.outcome(one)
+    assert "Answer: no. The search was misled: its best is worse than Uniform and ERK, beyond the noise." in text
+    assert f"Luck of the search: +{one.trials['score'].max() - 50:.2f} ±" in text
+
+
+def test_an_end_that_is_best_is_not_compared_with_itself(found):
+    judged = beyond.verdicts(found["end"])
+    assert list(judged) == ["Uniform", "Random"]
+    assert "Answer: no. The search found nothing better than ERK." in beyond.outcome(found["end"])
+    finals = beyond.finals(found["end"])
+    assert finals.loc[beyond.BEST].equals(finals.loc["ERK"])
+
+
+def test_better_than_one_end_only():
+    judged = {"Uniform": claims.REPRODUCED, "ERK": claims.INCONCLUSIVE, "Random": claims.CONTRADICTED}
+    (claim,) = best_over(claims.Cell("RigL", "ERK^0.5", 0.1), {"ERK": claims.Cell("RigL", "ERK", 0.1)})
+    answer = beyond._answer({name: claims.Verdict(claim, word) for name, word in judged.items()})
+    assert answer == "Answer: not shown. The noise hides whether the best is better than ERK."
+
+
+def test_search_seeds_judge_nothing(found):
+    one = found["better"]
+    runs = one.runs.copy()
+    runs.loc[runs["phase"] == "search", "test_accuracy"] = 0.0
+    assert words(beyond.verdicts(replace(one, runs=runs))) == words(beyond.verdicts(one))
+    assert set(one.fresh["seed"]) == {1, 2, 3}
+
+
+def test_one_fresh_seed_is_not_enough(found):
+    one = found["better"]
+    few = replace(one, runs=one.runs[one.runs["seed"] <= 1])
+    assert set(words(beyond.verdicts(few)).values()) == {claims.NOT_ENOUGH}
+    text = beyond.outcome(few)
+    assert "Answer: not enough runs." in text and "nan" not in text
+    assert beyond.paired_std(few) == (pytest.approx(math.nan, nan_ok=True), 0)
+
+
+@pytest.mark.parametrize(("limit", "ended"), [(0, 0), (6, 2), (7, 3)])
+def test_a_search_that_has_not_ended(tmp_path, limit, ended):
+    one = fill(tmp_path, *SITUATIONS["better"], limit=limit)
+    assert (len(one.trials), one.best) == (ended, None)
+    assert beyond.outcome(one) == f"quick: {ended} of 5 trials have ended. There is no result yet."
+    judged = beyond.verdicts(one)
+    assert list(judged) == ["Uniform", "ERK", "Random"] and set(words(judged).values()) == {claims.NOT_ENOUGH}
+    assert beyond.BEST not in beyond.finals(one).index
+    axis = beyond.score_by_exponent(one).axes[0]
+    texts = {text.get_text() for text in axis.texts}
+    assert texts == ({"Uniform", "ERK", *map(str, range(1, ended + 1))} if ended else {"no trial has ended yet"})
+
+
+def test_without_optuna_there_is_no_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "_optuna", lambda: None)
+    with pytest.warns(UserWarning, match="Optuna is not installed"):
+        one = beyond.search(SMALL, Store(tmp_path))
+    assert one.trials.empty and one.best is None
+
+
+def test_search_figure_shows_trials_best_and_fresh_seeds(found):
+    one = found["better"]
+    axis = beyond.score_by_exponent(one).axes[0]
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    trials = lines["a trial (number: order)"]
+    assert list(trials.get_xdata()) == list(one.trials["exponent"])
+    assert list(trials.get_ydata()) == list(one.trials["score"])
+    ring = lines[beyond.BEST]
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (one.best, one.trials["score"].max())
+    (bars,) = axis.containers
+    assert sorted(bars.lines[0].get_xdata()) == sorted([one.best, 0.0, 1.0])
+    assert lines["Random, mean of fresh seeds"].get_ydata()[0] == pytest.approx(60 - 2 * 0.4**2 - 1)
+
+
+def test_equal_trials_share_a_number(found):
+    one = found["better"]
+    again = pd.concat([one.trials, one.trials.loc[[3]].set_axis([6])])
+    texts = [text.get_text() for text in beyond.score_by_exponent(replace(one, trials=again)).axes[0].texts]
+    assert "3, 6" in texts and "3" not in texts
+
+
+def test_noise_is_pooled_within_settings_and_phases(tmp_path):
+    profile = replace(SMALL, search_seeds=(0, 4))
+    value = {0: 60.0, 4: 61.0, 1: 70.0, 2: 72.0, 3: 74.0}  # the phases are far apart: that is no noise
+    one = fill(tmp_path, lambda s: value[s.seed], lambda s: 60.0, profile)
+    # all trials are equal, so the first is best: 5 settings and Random with two seeds of the search (variance 0.5),
+    # the two ends and Random with three fresh ones (variance 4)
+    assert one.best == 0
+    std, freedom = beyond.noise(one)
+    assert freedom == 6 * 1 + 3 * 2
+    assert std == pytest.approx(math.sqrt((6 * 0.5 + 6 * 4) / 12))
+    assert beyond.half_width(one, 4) == pytest.approx(2.178813 * 1.5 / 2)  # Student's t, 0.975, 12
+
+
+def test_paired_std_is_the_mean_variance_of_all_differences(found):
+    one = found["equal"]
+    table = one.fresh.pivot(index="seed", columns="config_id", values="test_accuracy")
+    pairs = itertools.combinations(table.columns, 2)
+    variances = [statistics.variance(table[a] - table[b]) for a, b in pairs]
+    assert len(variances) == 6
+    assert beyond.paired_std(one) == (pytest.approx(math.sqrt(statistics.mean(variances))), 6)
+
+
+def test_power_by_simulation():
+    table = beyond.seeds_show(2.0, seeds=(3, 8)).set_index("n")
+    rng = np.random.default_rng(0)
+    for n, edge in {3: 4.302653, 8: 2.364624}.items():  # Student's t, 0.975
+        assert table.loc[n, "half"] == pytest.approx(edge * 2 / math.sqrt(n), rel=1e-6)
+        draws = rng.normal(table.loc[n, "detected"], 2.0, size=(100_000, n))
+        found = draws.mean(axis=1) > edge * draws.std(axis=1, ddof=1) / math.sqrt(n)
+        assert found.mean() == pytest.approx(power.POWER, abs=0.005)
+
+
+def test_strongest(found):
+    paper = beyond.Search(PAPER, found["better"].trials.iloc[:0], found["better"].runs.iloc[:0], None)
+    begun = replace(paper, trials=found["better"].trials)
+    assert beyond.strongest([paper, found["better"]]) is found["better"]
+    assert beyond.strongest([begun, found["better"]]) is found["better"], "a result before a beginning"
+    assert beyond.strongest([paper, begun]) is begun
+    assert beyond.strongest([paper]) is paper
+
+
+def test_the_questions_are_about_the_reports_future_work():
+    cells = [claims.Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
+    asked = best_over(cells[0], {"ERK": cells[1], "itself": cells[0], "Random": cells[2]})
+    assert [claim.name for claim in asked] == ["best over ERK", "best over Random"]
+    assert [claim.pairs for claim in asked] == [((cells[0], cells[1]),), ((cells[0], cells[2]),)]
+    assert {(claim.section, claim.relation) for claim in asked} == {("7", "outperforms")}
+
+
+def test_the_finalists_are_what_the_grid_trains(found):
+    for one in found.values():
+        frame = one.fresh
+        assert all(len(cell.rows(frame)) == 3 for cell in one.finalists.values())

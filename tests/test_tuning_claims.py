@@ -1,0 +1,118 @@
+"""The claims of section 5.3: known answers from made-up records, and what the printed numbers say."""
+
+import csv
+import math
+from dataclasses import replace
+
+import pytest
+from scipy import stats
+from tuned import SMALL, fill, flat, hill, search
+
+from rigl_nb.report import claims, grids, tuning
+from rigl_nb.report.grids import PUBLISHED
+from rigl_nb.report.statements import TUNING
+from rigl_nb.runs.store import Store
+
+
+def verdicts(runs):
+    frame = tuning.claim_runs(runs)
+    return {claim.name: claims.judge(claim, frame) for claim in TUNING}
+
+
+def test_all_cells_of_the_claims_have_runs(store):
+    found = verdicts(fill(store, hill))
+    assert len(found) == len(TUNING) and not any(verdict.missing for verdict in found.values())
+    assert found["tuned like the reference"].n == 6 * 2
+    assert found["learning rate 0.1 over 0.2"].n == 7 * 2
+
+
+def test_equal_settings_reproduce_what_says_that_nothing_matters(store):
+    found = verdicts(fill(store, flat))
+    nothing = [name for name in found if "like the reference" in name or "near the best" in name]
+    assert len(nothing) == 11 and {found[name].verdict for name in nothing} == {"reproduced"}
+    over = found["learning rate 0.1 over 0.2"]
+    assert (over.verdict, over.difference) == ("reproduced", pytest.approx(1))
+
+
+def test_a_gain_by_tuning_contradicts(store):
+    """The tuned runs of ERK at 0.5 are a point better than the reference, 0.05 is a point worse, 0.2 one better."""
+    rates = {0.05: -1, grids.FAST: 1}
+
+    def accuracy(spec):
+        better = spec.density == 0.5 and spec.init == "ERK" and spec.alpha not in (0.3, 0.4)
+        return (90 + spec.seed / 10 + better + rates.get(spec.learning_rate, 0),) * 2
+
+    found = verdicts(fill(store, accuracy))
+    one, other = (found[f"tuned like the reference, RigL{init} at 0.5"] for init in (" (ERK)", ""))
+    assert (one.verdict, one.difference) == ("contradicted", pytest.approx(1))
+    assert (other.verdict, other.difference) == ("reproduced", pytest.approx(0))
+    for method in ("RigL", "Dense"):
+        assert found[f"{method}: learning rate 0.1 near the best"].verdict == "reproduced"
+        assert found[f"{method}: learning rate 0.05 near the best"].verdict == "contradicted"
+    half = found["tuning gains more for Random than for ERK (half the difference)"]
+    assert half.difference == pytest.approx((0 - 1 / 3) / 2)
+    assert found["learning rate 0.1 over 0.2"].verdict == "contradicted"
+
+
+def test_too_few_runs_give_no_verdict(store, tmp_path):
+    """A search that has not ended has no optimum, a grid with a hole no best learning rate."""
+    fill(store, flat)
+    last = search(store.find)[-1].specs[-1]
+    hole = next(s for s in grids.learning_rates(SMALL) if (s.init, s.density, s.alpha) == ("ERK", 0.2, 0.4))
+
+    class Without(Store):
+        def find(self, spec):
+            return None if spec in (last, hole) else super().find(spec)
+
+    found = verdicts(tuning.collect(SMALL, Without(store.root)))
+    lacking = {name for name, verdict in found.items() if verdict.verdict == "not enough runs"}
+    assert lacking == {
+        "tuned like the reference",
+        "tuned like the reference, RigL at 0.1",
+        "tuning gains more for Random than for ERK (half the difference)",
+        "RigL: learning rate 0.1 near the best",
+        "RigL: learning rate 0.05 near the best",
+    }
+    assert {v.verdict for v in verdicts(tuning.collect(SMALL, Store(tmp_path / "empty"))).values()} == {
+        "not enough runs"
+    }
+
+
+def collapsing(share):
+    """Runs at 0.2: with `share` of the seeds at chance, the others as good as at 0.1."""
+
+    def accuracy(spec):
+        return (10.0 if spec.learning_rate == grids.FAST and spec.seed < share * 2 else 90.0 + spec.seed / 10,) * 2
+
+    return accuracy
+
+
+@pytest.mark.parametrize(("share", "word"), [(1, "reproduced"), (0.5, "inconclusive"), (0, "contradicted")])
+def test_the_strict_reading_needs_every_run_to_collapse(store, share, word):
+    runs = fill(store, collapsing(share), replace(SMALL, tuned_densities=(0.1,)))
+    assert tuning.collapse(runs) == word
+    dense = tuning.shown_rates(tuning.fast(runs)).iloc[0]
+    assert dense["method"] == "Dense" and dense["η = 0.1"] == "90.05\xa0±\xa00.07 (n\xa0=\xa02)"
+    assert ("2 collapsed" in dense["η = 0.2"], "1 collapsed" in dense["η = 0.2"]) == (share == 1, share == 0.5)
+    store.path(next(s for s in grids.learning_rates(SMALL) if s.learning_rate == grids.FAST)).unlink()
+    assert tuning.collapse(tuning.collect(runs.profile, store)) == "not enough runs"
+
+
+def test_what_the_printed_numbers_say():
+    with open(PUBLISHED / "table4_tuning.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    cells = tuning.printed_cells(grids.published("table4_tuning"))
+    found = {claim.name: claims.judge_published(claim, cells) for claim in TUNING}
+    gains = {init: [] for init in ("Random", "ERK")}
+    for row in rows:
+        gains[row["init"]].append(float(row["optimal_mean"]) - float(row["reference_mean"]))
+        name = "RigL (ERK)" if row["init"] == "ERK" else "RigL"
+        verdict = found[f"tuned like the reference, {name} at {row['density']}"]
+        a, b = (float(row[f"{side}_std"]) ** 2 / 3 for side in ("optimal", "reference"))
+        half = stats.t.ppf(0.975, (a + b) ** 2 / (a**2 / 2 + b**2 / 2)) * math.sqrt(a + b)  # Welch
+        assert verdict.difference == pytest.approx(gains[row["init"]][-1])
+        assert (verdict.low, verdict.high) == pytest.approx((verdict.difference - half, verdict.difference + half))
+    assert found["tuned like the reference"].difference == pytest.approx(sum(map(sum, gains.values())) / 6)
+    especially = found["tuning gains more for Random than for ERK (half the difference)"]
+    assert especially.difference == pytest.approx((sum(gains["Random"]) - sum(gains["ERK"])) / 6)
+    assert {v.verdict for name, v in found.items() if "learning rate" in name} == {"not printed"}
