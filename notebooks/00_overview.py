@@ -33,6 +33,7 @@ from rigl_nb.report import grids, section, tables, verdicts
 # - [06.2 Redistribution](06_2_redistribution.ipynb): Table 5, Figure 4, and what the text says about them.
 # - [06.3 Beyond](06_3_beyond.ipynb): the best distribution for a given cost, searched.
 # - [07 Discussion](07_discussion.ipynb): all claims on one board, and what three seeds can show.
+# - [08 The published code](08_published_code_audit.ipynb): where it differs from the rules, and what that changes.
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 
 # %% [markdown]

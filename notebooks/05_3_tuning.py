@@ -52,9 +52,10 @@ from rigl_nb.runs.store import Store
 print(section.sizes("05_3"))
 
 # %% [markdown]
-# `quick` has no runs in this section: its networks learn for three epochs, and differences between settings would
-# drown in noise. In `smoke`, ΔT is scaled down with the length of the training, so that a short run still has about
-# twenty mask updates. Tables and figures show the report's ΔT, and "here" the one that was trained with.
+# `quick` tunes nothing: its networks learn for three epochs, and differences between settings would drown in noise. It
+# only has the reference runs, which Table 2 shares. In `smoke`, ΔT is scaled down with the length of the training, so
+# that a short run still has about twenty mask updates. Tables and figures show the report's ΔT, and "here" the one that
+# was trained with.
 #
 # ## How a search is stored
 #

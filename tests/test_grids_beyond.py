@@ -138,3 +138,11 @@ def test_the_audit_has_pairs_that_differ_in_one_field(profile):
     rows = [("RigL", "ERK", 0.1), ("RigL", "ERK", 0.5), ("SET", "Random", 0.1)]
     assert {(s.method, s.init, s.density, s.seed) for s in plain} == {(*row, k) for row in rows for k in (0, 1, 2)}
     assert {s.run_id for s in plain} & {s.run_id for s in specs("05_1", profile)}, "shared with Table 2 and Figure 1"
+
+
+def test_quick_has_no_tuning_but_the_reference_of_table_4():
+    found = specs("05_3", "quick")
+    assert {s.run_id for s in found} < {s.run_id for s in specs("05_1", "quick")}, "Table 2's own runs"
+    assert {(s.method, s.init, s.density, s.seed) for s in found} == {
+        ("RigL", init, 0.1, seed) for init in ("Random", "ERK") for seed in (0, 1, 2)
+    }

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from records import made
 from tuned import SMALL, fill, hill, save, search
 
 from rigl_nb.report import grids, studies, tuning
@@ -112,12 +113,19 @@ def test_table_4_chooses_by_validation_and_reports_test_accuracy(whole):
     assert text["difference"] == f"{top.values['alpha'] - 0.3:+.2f}".replace("-", "−")
 
 
-def test_a_profile_without_searches_has_no_rows(store):
+def test_a_profile_without_searches_has_the_reference_alone(store):
     runs = tuning.collect(PROFILES["quick"], store)
     assert not runs.any and tuning.counts(runs).empty
-    assert len(tuning.table4(PRINTED, {"quick": runs})) == len(ROWS)
+    assert len(tuning.table4(PRINTED, {"quick": runs})) == len(ROWS), "no run, no row"
     assert tuning.collapse(runs) == "not enough runs"
     assert tuning.choices(runs).empty and tuning.shown_rates(tuning.fast(runs)).empty
+    for spec in grids.table4(PROFILES["quick"]):
+        store.save(made(spec, test_accuracy=50.0 + spec.seed))
+    table = tuning.table4(PRINTED, {"quick": tuning.collect(PROFILES["quick"], store)})
+    ours = tuning.shown(table[table["source"] == "quick"])
+    assert ours["density"].tolist() == ["0.1", "0.1"] and ours["trials"].tolist() == ["no search"] * 2
+    assert ours["reference, test accuracy"].iloc[0].replace("\N{NO-BREAK SPACE}", " ") == "51.00 ± 1.00 (n = 3)"
+    assert ours["optimal, test accuracy"].tolist() == ["–", "–"]
 
 
 def test_what_a_choice_by_test_accuracy_gains(whole):

@@ -8,7 +8,7 @@ from rigl_nb.report import grids, studies, tuning
 from rigl_nb.report.grids import PROFILES
 
 # The report's data and cells, but one epoch, three trials, two learning rates, two pairs, two seeds.
-SMALL = replace(PROFILES["paper"], epochs=1, trials=3, grid=2, search_seeds=(0, 1))
+SMALL = replace(PROFILES["paper"], epochs=1, trials=3, grid=2, seeds=(0, 1), search_seeds=(0, 1))
 
 
 def save(store, spec, validation, test=None):

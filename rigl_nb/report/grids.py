@@ -81,8 +81,8 @@ def table5(profile: Profile) -> list[RunSpec]:
 
 def table4(profile: Profile) -> list[RunSpec]:
     """Table 4's column "reference": RigL with the hyperparameters of the original authors."""
-    rows = [Row("RigL", init, density) for init in ("Random", "ERK") for density in profile.tuned_densities]
-    return _runs(profile, rows, profile.search_seeds)
+    densities = [budget for budget in BUDGETS if budget in (*profile.table_densities, *profile.figure_densities)]
+    return _runs(profile, [Row("RigL", init, density) for init in ("Random", "ERK") for density in densities])
 
 
 def tuning(profile: Profile) -> list[Study]:

@@ -99,11 +99,13 @@ def table4(printed: pd.DataFrame, evidence: Mapping[str, Runs]) -> pd.DataFrame:
     for name, runs in evidence.items():
         sides = {"reference": means(runs.reference), "optimal": best(means(runs.trials))}
         if any(len(points) for points in sides.values()):
-            wide = counts(runs).rename("trials").to_frame()
+            cells = runs.reference.drop_duplicates(CELL[1:]).set_index(CELL[1:]).index
+            wide = counts(runs).reindex(cells, fill_value=0).rename("trials").to_frame()
             for side, points in sides.items():
                 columns = points.set_index(CELL[1:])[["alpha", "delta_t", "scaled", "mean", "std", "n"]]
                 wide = wide.join(columns.add_prefix(f"{side}_"))
-            parts.append(wide.reset_index().assign(source=name, of=runs.profile.trials))
+            of = runs.profile.trials if runs.profile.tuned_densities else 0
+            parts.append(wide.reset_index().assign(source=name, of=of))
     table = pd.concat(parts, ignore_index=True)
     place = table["init"].map(INITS.index) + table["density"]
     return table.iloc[place.argsort(kind="stable")].reset_index(drop=True)
@@ -119,7 +121,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
             text |= {f"{side} (α, ΔT)": setting(one), f"{side}, test accuracy": accuracy(one)}
         difference = row["optimal_mean"] - row["reference_mean"]
         text["difference"] = tables.NONE if math.isnan(difference) else f"{difference:+.2f}".replace("-", "−")
-        rows.append(text | {"trials": f"{row['trials']} of {row['of']}"})
+        rows.append(text | {"trials": f"{row['trials']} of {row['of']}" if row["of"] else "no search"})
     return pd.DataFrame(rows)
 
 

@@ -1,0 +1,141 @@
+"""The audit's counts against hand-made networks and independent sums; effects from made-up records."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+from records import made
+
+from rigl_nb import models, schedules
+from rigl_nb.report import audit, grids
+from rigl_nb.runs.store import Store
+
+WRN = audit.shapes("wrn-22-2")
+TINY = {"a.weight": (10, 10), "b.weight": (40, 40), "fc.weight": (10, 40)}
+
+
+def test_shapes_are_those_of_the_models():
+    model = models.build("wrn-22-2", 10)
+    assert {name: tuple(w.shape) for name, w in models.maskable(model).items()} == WRN
+    assert list(audit.shapes("wrn-22-2", first_layer=False)) == list(WRN)[1:]
+    assert audit.CLASSIFIER in WRN and audit.CLASSIFIER in audit.shapes("resnet50")
+
+
+def test_the_updates_of_a_training():
+    found = audit.drop_fractions()
+    assert len(found) == 660 and found[0] == schedules.drop_fraction(99, 0.3, 66_000)
+    assert found.mean() == pytest.approx(0.15, abs=3e-4), "half of α on average"
+    assert len(audit.drop_fractions(132_000)) == 1320
+
+
+def test_dense_layers_by_the_exact_reference():
+    """With ERK solved in exact fractions: conv1, two shortcuts and the classifier of WRN-22-2 at 0.1."""
+    exact = reference.erdos_renyi(WRN, 0.1, kernel=True)
+    dense = [name for name, density in exact.items() if density == 1]
+    found = audit.dense_layers(WRN, 0.1)
+    assert found["dense layers"] == len(dense) == 4 and found["of"] == 23
+    weights = sum(math.prod(WRN[name]) for name in dense)
+    assert found["share of active weights"] == pytest.approx(
+        weights / (0.1 * sum(map(math.prod, WRN.values()))), rel=1e-4
+    )
+    assert found["wiped"] == sum(math.floor(0.29999 * math.prod(WRN[name])) for name in dense)
+    assert found["times"] == pytest.approx(660 * 0.15, rel=0.01), "each weight is wiped about a hundred times"
+
+
+def test_large_nearly_dense_layers_are_spared():
+    """ERK at 0.8: a and fc are dense, b has 1,100 of 1,600 weights; 667 are the average, so only fc is spared."""
+    layers = TINY | {"fc.weight": (20, 40)}
+    assert audit.erk_counts(layers, 0.8) == {"a.weight": 100, "b.weight": 1100, "fc.weight": 800}
+    assert audit.spared_layers(layers, 0.8) == ["fc.weight"]
+    resnet = audit.shapes("resnet50")
+    counts = audit.erk_counts(resnet, 0.5)
+    spared = audit.spared_layers(resnet, 0.5)
+    dense = [name for name in resnet if counts[name] == math.prod(resnet[name])]
+    assert len(dense) == 33 and len(set(spared) & set(dense)) == 11
+
+
+def test_rounding_up_adds_at_most_one_a_layer_and_update():
+    more = audit.rounded_up(TINY, 0.495)
+    active = audit.erk_counts(TINY, 0.495).values()
+    fractions = audit.drop_fractions()
+    down = sum(int(f * n) for f in fractions for n in active)
+    extra = sum(f * n != int(f * n) for f in fractions for n in active)
+    assert more == pytest.approx(extra / down)
+
+
+def test_the_spread_of_coins():
+    draws = np.random.default_rng(0).binomial(2100, 0.1, 20_000)
+    assert audit.coin_spread(TINY, 0.1) == pytest.approx(draws.std() / 210, rel=0.03)
+
+
+def test_counts_walk_and_an_empty_layer_stays_empty():
+    history = audit.coin_growth(TINY, 0.05, seed=3, multiplier=2)
+    assert history.shape == (1321, 3)
+    first = history[0]
+    assert (first > 0).all() and first.sum() == pytest.approx(105, abs=40)
+    for layer in history.T:
+        empty = np.flatnonzero(layer == 0)
+        assert not len(empty) or (layer[empty[0] :] == 0).all()
+    smallest = [audit.coin_growth(TINY, 0.05, seed=seed, multiplier=2)[-1, 0] == 0 for seed in range(20)]
+    assert sum(smallest) > 10, "five weights in 1,320 updates"
+
+
+def test_the_shared_error_swings():
+    layers = {f"layer{i}.weight": (40, 40) for i in range(22)}
+    plain, shared = (audit.coin_growth(layers, 0.1, shared_error=flag).sum(axis=1) for flag in (False, True))
+    assert plain.max() < 1.5 * plain[0] and shared.max() > 3 * shared[0]
+    lone = audit.coin_growth({"layer.weight": (400, 400)}, 0.1, shared_error=True).sum(axis=1)
+    assert abs(lone / lone[0] - 1).max() < 0.02, "for a single layer the correction is right"
+
+
+def test_emptied_counts_trainings():
+    found = audit.emptied(TINY, 0.05, trainings=20)
+    ends = np.array([audit.coin_growth(TINY, 0.05, seed=seed)[-1] for seed in range(20)])
+    assert found["a layer is empty"] == (ends == 0).any(axis=1).mean() > 0
+    assert found["the classifier is empty"] == (ends[:, 2] == 0).mean()
+
+
+def test_the_cap_takes_weights_from_dense_layers():
+    """TINY at 0.495 drops 30, 162 and 120; 104 for each: dense layers may take 29.7 and 118.8, the rest goes on."""
+    found = audit.lost_to_the_cap(TINY, 0.495)
+    assert found["dropped"] == sum(math.ceil(0.3 * n) for n in audit.erk_counts(TINY, 0.495).values())
+    assert found["in dense layers"] > 0 and 0 <= found["lost"] <= len(TINY)
+
+
+def test_the_published_rate_passes_the_base_and_decays_late():
+    spec = grids.PROFILES["paper"].spec(grids.Row("Pruning", None, 0.1), 0)
+    rates = audit.published_rate(spec, 3500)
+    assert len(rates) == spec.total_steps and rates[0] == 0
+    assert max(rates) == pytest.approx(0.1 * 3520 / 3500) and rates.index(max(rates)) == 3520
+    assert [step for step in range(1, len(rates)) if rates[step] < rates[step - 1]] == [33_520, 63_520]
+    plain = audit.published_rate(replace(spec, method="RigL", init="ERK", prune_start=None, warmup=0), 0)
+    assert plain[0] == 0.1 and plain[29_999] == 0.1 and plain[30_000] == pytest.approx(0.02)
+
+
+def test_batch_means_by_hand():
+    """Three images in batches of two, one wrong: the mean is 3/4 or 1/2, with chances 2/3 and 1/3."""
+    assert audit.batch_means(3, 2, 66.7, draws=20_000) == pytest.approx(100 * math.sqrt(2 / 9) / 4, rel=0.02)
+    assert audit.batch_means(100, 10, 80) == pytest.approx(0, abs=1e-9), "equal batches: no noise"
+
+
+@pytest.mark.parametrize(("init", "density", "printed"), [("Random", 0.1, 0.10), ("ERK", 0.2, 0.35)])
+def test_the_cost_of_a_prediction(init, density, printed):
+    spec = grids.PROFILES["paper"].spec(grids.Row("RigL", init, density), 0)
+    assert audit.inference(spec, density) == pytest.approx(printed, abs=0.005)
+
+
+def test_effects_are_paired_by_seed(tmp_path):
+    profile, store = grids.PROFILES["quick"], Store(tmp_path)
+    gain = {0: -1.0, 1: -2.0, 2: -3.0}
+    for spec in grids.specs("08", "quick"):
+        if spec.density == 0.1:
+            store.save(made(spec, test_accuracy=50 + 5 * spec.seed + (gain[spec.seed] if spec.published_code else 0)))
+    found = audit.effects(profile, store).set_index(["runs", "behaviour"])
+    assert len(found) == 4
+    row = found.loc[("RigL (ERK) at 0.1", "zero-regrown")]
+    assert row[["difference", "n", "imitated", "ordinary"]].tolist() == [-2, 3, 53, 55]
+    assert row["high"] - row["low"] == pytest.approx(2 * 4.3027 / math.sqrt(3), rel=1e-3)
+    assert row["detectable"] > (row["high"] - row["low"]) / 2
+    assert found.loc[("RigL (ERK) at 0.5", "zero-regrown"), "n"] == 0
