@@ -77,36 +77,34 @@ def coin_spread(layers: Shapes, density: float) -> float:
 
 
 def coin_growth(
-    layers: Shapes, density: float, shared_error: bool = False, multiplier: int = 1, seed: int = 0
+    layers: Shapes, density: float, shared_error: bool = False, multiplier: int = 1, trainings: int = 100, seed: int = 0
 ) -> np.ndarray:
-    """Active weights of every layer (columns) at the start and after each update of SET (Random) that grows by coins.
+    """Active weights at the start and after each update of SET (Random) that grows by coins: (update, training, layer).
 
     Only counts are followed, as the published code moves them. An empty layer stays empty: it has nothing to drop.
     `shared_error`: each layer also grows what the whole network lacks since the last update (an older version).
     """
     draw = np.random.default_rng(seed)
     sizes = np.array([math.prod(shape) for shape in layers.values()])
-    history = [draw.binomial(sizes, density)]
+    history = [draw.binomial(sizes, density, (trainings, len(sizes)))]
     for fraction in drop_fractions(66_000 * multiplier):
         active = history[-1]
         dropped = np.ceil(fraction * active).astype(int)
         room = sizes - active + dropped
-        error = shared_error * (history[0].sum() - active.sum())
+        error = shared_error * (history[0] - active).sum(axis=1, keepdims=True)
         chance = np.clip((dropped + error) / np.maximum(room, 1), 0, 1)
         history.append(active - dropped + draw.binomial(room, chance))
     return np.array(history)
 
 
-def emptied(layers: Shapes, density: float, multiplier: int = 1, trainings: int = 100) -> pd.Series:
+def emptied(layers: Shapes, density: float, multiplier: int = 1) -> pd.Series:
     """Shares of simulated trainings of SET by coins that end with an empty layer, and with an empty classifier.
 
     `drift`: standard deviation of the final number of weights over the trainings, as a share of the first number.
     """
-    names = list(layers)
-    ends = [coin_growth(layers, density, multiplier=multiplier, seed=seed) for seed in range(trainings)]
-    empty = np.array([history[-1] == 0 for history in ends])
-    drift = np.std([history[-1].sum() / history[0].sum() for history in ends])
-    shares = (empty.any(axis=1).mean(), empty[:, names.index(CLASSIFIER)].mean(), drift)
+    history = coin_growth(layers, density, multiplier=multiplier, trainings=1000)
+    empty, totals = history[-1] == 0, history.sum(axis=2)
+    shares = (empty.any(axis=1).mean(), empty[:, list(layers).index(CLASSIFIER)].mean(), (totals[-1] / totals[0]).std())
     return pd.Series(shares, ["a layer is empty", "the classifier is empty", "drift"])
 
 
