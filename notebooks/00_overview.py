@@ -15,9 +15,7 @@ profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
 # %% tags=["hide-input"]
-from IPython.display import Markdown
-
-from rigl_nb.report import grids, section, tables, verdicts
+from rigl_nb.report import section, tables, verdicts
 
 # %% [markdown]
 # ## The notebooks
@@ -44,21 +42,23 @@ from rigl_nb.report import grids, section, tables, verdicts
 # trains exactly as the report did, can earn a verdict.
 
 # %%
-lines = []
-for name in grids.SECTIONS:
-    lines += [f"Section {name.replace('_', '.')}", "", section.banner(name).data, ""]
-Markdown("\n".join(lines))
+tables.plain(section.overview(), "evidence")
+
+# %% [markdown]
+# Each notebook says what the missing runs would cost, and the command that trains them. `python -m rigl_nb status` says
+# it for all.
 
 # %% [markdown]
 # ## The claims
 #
 # A difference is in points of test accuracy. It counts as *reproduced* when its whole 95 % interval lies on the claimed
 # side, and as *contradicted* when it lies on the other side. Else it is *inconclusive*. The published means are judged
-# in the same way. A claim without enough runs, or without printed values, is in no column.
+# in the same way. The table counts ✓ reproduced, ✗ contradicted and ? inconclusive. A claim without enough runs, or
+# without printed values, is in no column.
 
 # %%
 boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-verdicts.counts(boards).style.set_uuid("counts")
+tables.plain(verdicts.counts(boards).reset_index(), "counts")
 
 # %% [markdown]
 # Section 5.1 holds the central claims. [Notebook 07](07_discussion.ipynb) shows those of all sections.

@@ -96,8 +96,8 @@ for row in sizes[sizes["profile"] == "paper"].itertuples():
     rest = row.parameters - row.masked
     sparse = (4 * (rest + density * row.masked) + row.masked / 8) / 1e6
     print(f"{row.network}: {parameters:.1f} MB of parameters,", end=" ")
-    print(f"{3 * parameters:.1f} MB with gradients and momentum,", end=" ")
-    print(f"{masks:.1f} MB of masks; stored sparse at density {density:g}:", end=" ")
+    print(f"{3 * parameters:.1f} MB with gradients and momentum,")
+    print(f"  {masks:.1f} MB of masks; stored sparse at density {density:g}:", end=" ")
     print(f"{sparse:.1f} MB")
 
 # %% [markdown]

@@ -17,6 +17,8 @@ workers = 1  # runs that train at the same time
 interactive = True
 
 # %% tags=["hide-input"]
+from IPython.display import Markdown
+
 from rigl_nb.report import grids, plots, section, tables, verdicts
 from rigl_nb.report.statements import cifar
 
@@ -212,10 +214,12 @@ for claim in cifar.CIFAR100:
             means = [row["accuracy_mean"].item() for row in rows]
             if round(means[0] - means[1] + room, 2) <= 0:
                 against.setdefault(claim.quote, {})[pair] = means
+lines = []
 for quote, cells in against.items():
-    print(f"“{quote}”")
+    lines += ["", f"“{quote}”", ""]
     for (cell, other), (left, right) in cells.items():
-        print(f"- {cell.label}: {left}, {other.label}: {right}")
+        lines.append(f"- {cell.label}: {left}, {other.label}: {right}")
+Markdown("\n".join(lines))
 
 # %% [markdown]
 # A ticket costs a Pruning run, and then a training at the ticket's own cost. The printed cells of the same column give

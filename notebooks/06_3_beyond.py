@@ -18,6 +18,7 @@ interactive = True
 import math
 
 import pandas as pd
+from IPython.display import Markdown
 
 from rigl_nb import paths
 from rigl_nb.report import beyond, family, grids, power, section, tables
@@ -62,7 +63,7 @@ section.banner("06_3")
 # from the cost: we solve for the density at which a prediction costs what Random costs at density 0.1. The figure
 # shows what remains free: where the weights are.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "distribution-family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
 members = family.family(grids.PROFILES["paper"])
 family.layer_densities(members)
 
@@ -118,7 +119,7 @@ print(f"{ended} of {size.trials} trials; seeds a trial: {len(size.search_seeds)}
 # equally good, 95 % of the dots would still be spread over this band. So the order of dots inside the band says little.
 # Diamonds are new runs of the best trial and of both ends. The next section needs them.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "search", "caption": "The search: validation accuracy over the exponent. Numbers: order of the trials. Diamonds: means of fresh seeds."}, "image": {"alt": "Validation accuracy over the exponent. Numbered dots are trials, a ring marks the best one, a grey band shows the noise of repeated seeds, diamonds show the best and both ends with fresh seeds."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "exponents-searched", "caption": "The search: validation accuracy over the exponent. Numbers: order of the trials. Diamonds: means of fresh seeds."}, "image": {"alt": "Validation accuracy over the exponent. Numbered dots are trials, a ring marks the best one, a grey band shows the noise of repeated seeds, diamonds show the best and both ends with fresh seeds."}}
 beyond.score_by_exponent(found)
 
 # %%
@@ -192,7 +193,7 @@ plus = {name: lambda value: signed(value, "+.2f") for name in ("points", "from",
 tables.plain(differences, "differences", plus)
 
 # %%
-print(beyond.outcome(found))
+Markdown("- " + beyond.outcome(found).replace("\n", "\n- "))
 
 # %% [markdown]
 # ## What could these runs show at all?

@@ -33,10 +33,10 @@ from rigl_nb.report import claims, grids, inconsistencies, power, tables, verdic
 
 # %%
 boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-verdicts.counts(boards).style.set_uuid("counts")
+tables.plain(verdicts.counts(boards).reset_index(), "counts")
 
 # %% [markdown]
-# How to read this: the left half judges the report by its own numbers. A claim can be right and still *inconclusive*,
+# ✓ reproduced, ✗ contradicted, ? inconclusive. The left half judges the report by its own numbers. A claim can be right and still *inconclusive*,
 # if the seeds spread too much to show it.
 
 # %%

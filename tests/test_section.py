@@ -103,6 +103,15 @@ def test_a_table_for_each_network_with_its_printed_values(local, monkeypatch):
     assert "73.5 ± 0.25 (n = 3)" in shown[1].data.iloc[0].tolist()
 
 
+def test_the_overview_counts_published_runs(small):
+    results = Store(small.root.parent.parent / "results")
+    first, *_ = grids.specs("05_3", "paper")
+    results.save(made(first))
+    table = section.overview()
+    assert table.columns.tolist() == ["section", "paper", "short", "quick"]
+    assert table.iloc[0][["section", "paper"]].tolist() == ["5.3", "1 of 4"]
+
+
 def test_tally():
     words = [claims.REPRODUCED, claims.NOT_ENOUGH, claims.NOT_ENOUGH]
     assert section.tally(words).splitlines() == [

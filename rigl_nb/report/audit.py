@@ -157,6 +157,7 @@ def effects(profile: Profile, results: Store) -> pd.DataFrame:
     """The imitated behaviours' effect on test accuracy, by comparison: difference with 95 % interval, n, and power.
 
     Pairs of runs of equal seed, imitated minus ordinary. `detectable`: what n such pairs find in four of five cases.
+    `cost`: training FLOPs of the imitated runs, as a multiple of the ordinary ones'.
     """
     specs = grids.specs("08", profile.name)
     frame = results.frame(specs)
@@ -168,10 +169,12 @@ def effects(profile: Profile, results: Store) -> pd.DataFrame:
             code = ", ".join(spec.published_code)
             left = Cell(spec.method, spec.init, spec.density, data=code)
             verdict = claims.judge(Claim(f"{plain.label}: {code}", "ours", "8", ((left, plain),)), frame)
-            runs = [claims.by_seed(frame, cell)["test_accuracy"] for cell in (left, plain)]
-            spread = (runs[0] - runs[1]).std()
+            imitated, ordinary = (claims.by_seed(frame, cell) for cell in (left, plain))
+            spread = (imitated["test_accuracy"] - ordinary["test_accuracy"]).std()
             size = power.detectable(spread, verdict.n) if verdict.n > 1 else math.nan
-            means = [one.mean() for one in runs]
-            rows.append((plain.label, code, *means, verdict.difference, verdict.low, verdict.high, verdict.n, size))
-    columns = ["runs", "behaviour", "imitated", "ordinary", "difference", "low", "high", "n", "detectable"]
+            means = [runs["test_accuracy"].mean() for runs in (imitated, ordinary)]
+            cost = imitated["train_flops"].mean() / ordinary["train_flops"].mean()
+            interval = (verdict.difference, verdict.low, verdict.high)
+            rows.append((plain.label, code, *means, *interval, verdict.n, size, cost))
+    columns = ["runs", "behaviour", "imitated", "ordinary", "difference", "low", "high", "n", "detectable", "cost"]
     return pd.DataFrame(rows, columns=columns)

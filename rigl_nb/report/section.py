@@ -13,6 +13,11 @@ from rigl_nb.runs.store import Store, finding
 from rigl_nb.spec import RunSpec
 
 
+def number(name: str) -> str:
+    """A section's number as the report writes it: "5.1" for "05_1"."""
+    return name.lstrip("0").replace("_", ".")
+
+
 def sizes(name: str) -> str:
     """What each profile trains of the section, a line each."""
     lines = []
@@ -47,6 +52,19 @@ def banner(name: str) -> Markdown:
     missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
     costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
     return Markdown(tables.banner(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+
+
+def overview() -> pd.DataFrame:
+    """How many runs of every section are published, by profile: "49 of 49"; "–" where a profile has none."""
+    rows = []
+    for name in grids.SECTIONS:
+        row = {"section": number(name)}
+        for profile, plan in plans(name).items():
+            total = len(plan.specs) + len(plan.future)
+            present = Store(paths.results()).frame(plan.specs)["present"].sum()
+            row[profile] = f"{present} of {total}" if total else tables.NONE
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def train(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rigl_nb import paths
-from rigl_nb.report import budgets, claims, grids, instability, redistribution, section, statements, tuning
+from rigl_nb.report import budgets, claims, grids, instability, redistribution, section, statements, tables, tuning
 from rigl_nb.report.claims import Claim, Verdict
 from rigl_nb.runs.store import Store
 
@@ -93,14 +93,18 @@ JUDGES: dict[str, Callable[[], Judged]] = {
 
 
 def counts(boards: Mapping[str, Judged]) -> pd.DataFrame:
-    """How many claims of each section got which verdict, by the printed values and by our runs."""
-    rows = []
+    """How many claims of each section got which verdict, by the printed values and by our runs; the sum last.
+
+    ✓ reproduced, ✗ contradicted, ? inconclusive. A claim without enough runs, or without printed values, has none.
+    """
+    rows = {}
     for name, board in boards.items():
-        row = {"section": name.replace("_", "."), "claims": len(board.ours)}
+        row = {("", "claims"): len(board.ours)}
         for source, verdicts in (("published", board.published), ("ours", board.ours)):
             words = [verdict.verdict for verdict in verdicts]
-            decided = (claims.REPRODUCED, claims.CONTRADICTED, claims.INCONCLUSIVE)
-            row |= {f"{source}: {word}": words.count(word) for word in decided}
-        rows.append(row)
-    table = pd.DataFrame(rows).set_index("section")
-    return pd.concat([table, table.sum().to_frame("all").T])
+            for word in (claims.REPRODUCED, claims.CONTRADICTED, claims.INCONCLUSIVE):
+                row[source, tables.SYMBOLS[word]] = words.count(word)
+        rows[section.number(name)] = row
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("section")
+    table.loc["all"] = table.sum()
+    return table
