@@ -16,9 +16,6 @@ workers = 1  # runs that train at the same time
 interactive = True
 
 # %% tags=["hide-input"]
-import inspect
-
-import optuna
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
@@ -74,9 +71,8 @@ for one, (first,) in zip(searches, nothing, strict=True):
     alpha, delta_t = first.values.values()
     seeds = len(first.specs)
     print(f"{one.name:13} first trial: α {alpha}, ΔT {delta_t}, {seeds} seeds")
-sampler = inspect.signature(optuna.samplers.TPESampler).parameters
-startup, trials = sampler["n_startup_trials"].default, grids.PROFILES["paper"].trials
-print(f"TPE chooses only after {startup} random trials, of {trials}")
+trials = grids.PROFILES["paper"].trials
+print(f"TPE chooses only after {studies.RANDOM_TRIALS} random trials, of {trials}")
 
 # %% [markdown]
 # All searches have the same sampler seed. So their random trials are the same pairs, and the panels of the contour plot

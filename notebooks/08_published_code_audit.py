@@ -232,16 +232,11 @@ for name, shapes in NETWORKS.items():
         dense = sum(active[layer] == math.prod(shapes[layer]) for layer in spared)
         more = audit.rounded_up(shapes, density)
         rows.append((name, density, len(spared), dense, more))
-names = [
-    "network",
-    "density",
-    "spared layers",
-    "of them dense",
-    "more drops by rounding up",
-]
-table = pd.DataFrame(rows, columns=names)
-form = {"density": "{:g}", "more drops by rounding up": "{:.3%}"}
-tables.plain(table, "spared", form)
+
+# %% tags=["hide-input"]
+names = ["network", "density", "spared layers", "of them dense", "more by rounding up"]
+form = {"density": "{:g}", "more by rounding up": "{:.3%}"}
+tables.plain(pd.DataFrame(rows, columns=names), "spared", form)
 
 # %% [markdown]
 # ## 4. Redistribution loses weights
@@ -270,11 +265,11 @@ for name, shapes in NETWORKS.items():
 # trained. This touches Pruning and Lottery on CIFAR-10, and all of CIFAR-100.
 
 # %%
-ten = grids.PROFILES["paper"].spec(grids.Row("Pruning", None, 0.1), seed=0)
-hundred = grids.PROFILES["paper"].spec(
-    grids.Row("RigL", "ERK", 0.1, data="cifar100"), seed=0
-)
-for spec, warmup in ((ten, ten.warmup), (hundred, 5 * hundred.steps_per_epoch)):
+PAPER = grids.PROFILES["paper"]
+ten = PAPER.spec(grids.Row("Pruning", None, 0.1), seed=0)
+hundred = PAPER.spec(grids.Row("RigL", "ERK", 0.1, data="cifar100"), seed=0)
+warmups = {ten: ten.warmup, hundred: 5 * hundred.steps_per_epoch}
+for spec, warmup in warmups.items():
     rates = audit.published_rate(spec, warmup)
     falls = [step for step in range(1, len(rates)) if rates[step] < rates[step - 1]]
     rule = range(spec.decay_every, spec.total_steps - 1, spec.decay_every)
@@ -283,11 +278,42 @@ for spec, warmup in ((ten, ten.warmup), (hundred, 5 * hundred.steps_per_epoch)):
     )
     print("  decays at  ", ", ".join(f"{step:,}" for step in falls))
     print("  by the rule", ", ".join(f"{step:,}" for step in rule))
-ends_at = math.floor(0.75 * math.ceil(250 * 45_000 / 128))
-updates = [len(audit.drop_fractions(end)) for end in (ends_at, ten.t_end)]
+
+# %%
+until = math.floor(0.75 * math.ceil(250 * 45_000 / 128))
+updates = [len(audit.drop_fractions(end)) for end in (until, ten.t_end)]
 print(
-    f"T_end {ends_at:,} instead of {ten.t_end:,}: {updates[0]} and {updates[1]} updates"
+    f"T_end {until:,} instead of {ten.t_end:,}: {updates[0]} and {updates[1]} updates"
 )
+
+# %% [markdown]
+# The learning rate of both, near the places where they differ:
+
+# %% tags=["hide-input"]
+
+
+def both_rates(axis, spec, steps):
+    """Draw the learning rate by the rule and in the published code."""
+    rule = (spec.learning_rate, spec.decay_every, spec.decay_factor, spec.warmup)
+    ours = [schedules.learning_rate(step, *rule) for step in steps]
+    theirs = audit.published_rate(spec, warmups[spec])
+    axis.plot(steps, ours, color="black", label="the rule")
+    axis.plot(
+        steps, [theirs[s] for s in steps], "--", color="#D55E00", label="the code"
+    )
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.set(xlabel="iteration")
+
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "rates-audit", "caption": "The learning rate by the rule and in the published code: the warm-up of Pruning on CIFAR-10 (left), and the decays on CIFAR-100 (right)."}, "image": {"alt": "Left: both rise linearly; the published code's rate ends a little above the base rate. Right: two staircases on a logarithmic scale, the published code's later by five epochs."}}
+figure = style.Picture(2.6)
+left, right = figure.subplots(1, 2)
+both_rates(left, ten, range(3_300, 3_700))
+both_rates(right, hundred, range(0, 88_000, 100))
+left.set(ylabel="learning rate")
+left.legend(loc="lower right")
+right.set(yscale="log", ylim=(1e-4, 0.15))
+figure
 
 # %% [markdown]
 # ## 6. Tickets and resumed runs: masks that are not used
@@ -323,6 +349,7 @@ def correct(model):
     return round(evaluate(model, dataset.test, dataset, here) * len(dataset.test) / 100)
 
 
+# %% tags=["nbval-ignore-output"]
 zero = {name: torch.zeros_like(mask) for name, mask in trained.items()}
 draw = np.random.default_rng(0)
 fresh = {n: masks.random_mask(m.shape, int(m.sum()), draw) for n, m in trained.items()}
@@ -511,13 +538,22 @@ resume with a fresh mask | main.py 267–272 | resumed runs only | {small.densit
 FLOPs counted in training mode | helper.py 35–43 | Pruning, SNFS, SG, SM | {1 - 0.9**2:.0%} of the statistics is noise | from the masks
 mean of batch means | main.py 145–165 | all accuracies | std {audit.batch_means(10_000, 128, 93):.2f} points (93 %) | correct / total
 augmented validation | data.py 58–72 | choice in Table 4 | see section 7 | not augmented
+"""
+erk, random = (
+    audit.inference(RunSpec(method="Static", init=init, density=0.1), 0.1)
+    for init in ("ERK", "Random")
+)
+
+# %% tags=["hide-input"]
+scripts = f"""
 best trial by test | alpha_deltaT.py 133 | Table 4 | see 05.3 | by validation
 Pruning's FLOPs function | inference_train_FLOPs.py | Table 3, Lottery | see section 8 | mean of the real cost
 three times the dense cost | erk_vs_random_FLOPs.py | Figure 3, labels | {2 / 303:+.4f} of dense training | by the rule
 ERK's line 0.38 | redist_inference_plot.py | Figure 4 | another network's cost | from the masks
 values set by hand | main_results.py 71–82 | Figure 1; figure of Table 3 | 3 runs | counted and marked
+Static.Random is ERK | makefiles/cifar10.mk 54–57 | no table, as it seems | costs {erk:.2f}× for {random:.2f}× (WRN, 0.1) | Random
 """
-lines = (rows + more).replace("\n\n", "\n").strip().splitlines()
+lines = [line for line in (rows + more + scripts).splitlines() if line]
 names = ["what the code does", "where", "may touch", "measured", "our choice"]
 tables.plain(
     pd.DataFrame([line.split(" | ") for line in lines], columns=names), "audit"

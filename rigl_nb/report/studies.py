@@ -15,6 +15,7 @@ from rigl_nb.report.profiles import Profile, Row
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
+RANDOM_TRIALS = 10  # before TPE chooses: Optuna's own default
 Find = Callable[[RunSpec], Record | None]
 Values = Mapping[str, float]
 
@@ -53,7 +54,9 @@ def trials(study: Study, profile: Profile, find: Find) -> list[Trial]:
         name: (kinds.IntDistribution if isinstance(low, int) else kinds.FloatDistribution)(low, high, step=step)
         for name, (low, high, step) in study.ranges.items()
     }
-    search = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    search = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=0)
+    )
     for values in study.first:
         search.enqueue_trial(dict(values))
     done: list[Trial] = []

@@ -1,0 +1,101 @@
+"""The report in a real browser: it loads nothing from the network, reads well on a phone, and is accessible."""
+
+import itertools
+from urllib.parse import urlparse
+
+import pytest
+
+from rigl_nb import paths
+from rigl_nb.report import build
+
+pytest_plugins = ["browsing"]
+
+SECTIONS = ("00_overview", "01_mask_update", "07_discussion")
+# What the theme does, not our pages: its side bar, buttons and landmarks.
+OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-is-top-level", "region"}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Return the folder of a report stitched from committed notebooks, outputs as they are."""
+    notebooks = [paths.ROOT / "notebooks" / f"{name}.ipynb" for name in SECTIONS]
+    return build.stitch(notebooks, tmp_path_factory.mktemp("browser") / "report")
+
+
+@pytest.fixture(scope="module")
+def page(browser, report):
+    """Return the page that is a single file, opened from disk, and every address it asked for."""
+    page, asked = browser.new_page(viewport={"width": 1280, "height": 900}), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((report / "report.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    return page, asked
+
+
+def test_no_request_leaves_the_machine(page):
+    _, asked = page
+    assert asked and {urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
+
+
+@pytest.mark.parametrize("name", ["index", *SECTIONS])
+def test_the_linked_pages_load_from_disk_alone(browser, report, name):
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((report / "html" / f"{name}.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    assert {urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
+    assert page.locator("h1").first.inner_text().strip()
+    page.close()
+
+
+def test_mathematics_is_typeset(page):
+    assert page[0].locator("mjx-container svg").count() > 0
+
+
+def test_every_picture_has_words(page):
+    missing = page[0].evaluate("[...document.images].filter(i => !i.alt.trim()).map(i => i.outerHTML.slice(0, 120))")
+    assert missing == []
+
+
+def test_headings_skip_no_level(page):
+    levels = page[0].evaluate("[...document.querySelectorAll('main h1,h2,h3,h4,h5')].map(h => +h.tagName[1])")
+    assert levels and levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_the_player_plays(page):
+    """Next shows the second picture of the first player, and hides the first."""
+    player = page[0].locator(".player").first
+    shown = "e => [...e.querySelectorAll('figure')].findIndex(f => f.style.display != 'none')"
+    assert player.evaluate(shown) == 0
+    player.locator("button", has_text="next").click()
+    assert player.evaluate(shown) == 1
+    player.locator("button", has_text="previous").click()
+    assert player.evaluate(shown) == 0
+
+
+def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
+    assert width <= 400
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessible_in_light_and_dark(browser, report, scheme):
+    """Axe finds no serious fault: contrast, alternative texts, labels, language."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    found = Axe().run(page).response["violations"]
+    page.close()
+    serious = {
+        one["id"]: [node["html"][:150] for node in one["nodes"][:3]]
+        for one in found
+        if one["impact"] in ("serious", "critical") and one["id"] not in OF_THE_THEME
+    }
+    assert serious == {}
