@@ -129,3 +129,17 @@ def alive(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_a_notebook_imports_the_package_that_runs_it(tmp_path, monkeypatch):
+    """Not one of that name from another checkout, wherever that stands."""
+    other = tmp_path / "other" / "rigl_nb"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    (notebook,) = write(
+        tmp_path, which='# %% tags=["parameters"]\nword = ""\n\n# %%\nimport rigl_nb; print(rigl_nb.__file__)'
+    )
+    execute(notebook, tmp_path / "out.ipynb", {})
+    printed = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text
+    assert Path(printed.strip()) == paths.ROOT / "rigl_nb" / "__init__.py"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.1
+PACKAGES = Path(__file__).resolve().parents[2]  # the folder that holds this package
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -110,12 +111,15 @@ class _Run:
         }
         # -P: or the modules beside this file would hide installed ones of that name. A session of its own:
         # Ctrl-C reaches only the parent, which ends its children. Standard input: see _follow_parent.
-        # The two folders keep the reader's own IPython start-up files out of the report.
+        # The two folders keep the reader's own IPython start-up files out of the report. The path comes first: a kernel
+        # must import the package that asked for it, not one that is installed from another checkout.
+        path = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        folders = {"JUPYTER_RUNTIME_DIR": str(scratch), "IPYTHONDIR": str(scratch / "ipython")}
         process = subprocess.Popen(
             [sys.executable, "-P", __file__, json.dumps(request)],
             stdin=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "JUPYTER_RUNTIME_DIR": str(scratch), "IPYTHONDIR": str(scratch / "ipython")},
+            env={**os.environ, **folders, "PYTHONPATH": os.pathsep.join(path)},
         )
         return cls(notebook, output, source, process, time.monotonic())
 
