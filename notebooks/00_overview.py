@@ -71,7 +71,7 @@ tables.scoreboard(central.ours, central.published, uuid="claims-overview")
 # ## Run it yourself
 #
 # - `make reproduce` trains small networks on small images in minutes, and builds this report with them.
-# - `make reproduce PROFILE=quick` trains on CIFAR-10 within an hour on two CPU cores.
+# - `make reproduce PROFILE=quick` trains on CIFAR-10. On two CPU cores Table 2 takes an hour, everything about two.
 # - `make reproduce PROFILE=paper` trains exactly as the report did. It needs a GPU, and can be stopped at any time.
 # - `python -m rigl_nb run --profile paper --section 05_1 --method RigL --init ERK --density 0.1` trains one row.
 # - `python -m rigl_nb status` tells what exists, what is missing, and what that would cost.

@@ -112,9 +112,9 @@ tables.scoreboard(accuracy, judged.published, uuid="claims-05-1")
 #
 # > "Owing to random growth, SET can be unstable when training for longer durations with higher sparsities."
 #
-# Table 2 prints 83.3 ± 15.33 for SET 2× at density 0.1: one run must have collapsed. A mean cannot test such a sentence.
-# So we compare standard deviations and collapsed runs: of SET 2× at low densities with what lacks one reason of the
-# sentence. That is RigL 2×, SET at the usual length, and SET 2× at higher densities.
+# Table 2 prints a standard deviation of many points for SET 2× at density 0.1: one run must have collapsed. A mean
+# cannot test such a sentence. So we compare standard deviations and collapsed runs: of SET 2× at low densities with what
+# lacks one reason of the sentence. That is RigL 2×, SET at the usual length, and SET 2× at higher densities.
 
 # %%
 spread = instability.summary(statements.INSTABILITY, evidence["paper"], figure_1)

@@ -29,7 +29,7 @@ from matplotlib import rcParams
 from rigl_nb import data, flops, iteration, masks, paths, schedules
 from rigl_nb.execution import Execution
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
-from rigl_nb.report import audit, grids, section, style, tables
+from rigl_nb.report import audit, budgets, grids, power, section, style, tables
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import evaluate, train
@@ -137,6 +137,20 @@ for row in measured[measured["n"] > 1].itertuples():
 if not (measured["n"] > 1).any():
     print("No pairs of runs yet.")
 
+# %% tags=["hide-input"]
+machines = {}
+for record in section.records("08")[strongest]:
+    code = ", ".join(record.spec.published_code) or "ordinary"
+    name = f"{record.spec.method} at {record.spec.density:g}, {code}"
+    machines.setdefault(record.provenance["hardware"], set()).add(name)
+for hardware, names in sorted(machines.items()):
+    print(f"Trained on {hardware}:")
+    print("\n".join(f"  {name}" for name in sorted(names)))
+
+# %% [markdown]
+# Where the two runs of a pair come from different machines, rounding differs between them, too. That is a part of the
+# noise, as another seed is. Initial weights, first masks and the order of images are the same.
+
 # %% [markdown]
 # ## 2. A layer's number of weights walks at random
 #
@@ -165,7 +179,7 @@ tables.plain(ends, "emptied", form)
 
 # %% [markdown]
 # An empty classifier answers the same for every image. It is likelier in longer training and at lower density: just
-# where the report found SET to be unstable. So the collapse of SET 2× in Table 2 (83.3 ± 15.33) may come from these
+# where the report found SET to be unstable. So the collapse of SET 2× that Table 2 prints may come from these
 # counts, not from growing at random places. With exact counts no layer can become empty. That part is an inference:
 # nobody kept the masks of those runs. One training as an example, in its smallest layers:
 
@@ -185,8 +199,8 @@ figure
 
 # %% [markdown]
 # An older version of the code (*`core.py`, commit 00043ba, near line 633*) tries to repair the counts: each layer also
-# grows as many weights as the *whole network* lacks. With 22 layers that is 22 times too many. The error changes its sign
-# and grows, until layers are full or empty. Whether a printed run used this version is not recorded. Such a run is not
+# grows as many weights as the *whole network* lacks: too many by a factor of the number of layers. The error changes its
+# sign and grows, until layers are full or empty. Whether a printed run used this version is not recorded. Such a run is not
 # SET at its density any more: it trains with more weights than it may have.
 
 # %%
@@ -280,6 +294,7 @@ for spec, warmup in warmups.items():
     print("  by the rule", ", ".join(f"{step:,}" for step in rule))
 
 # %%
+late = math.ceil(ten.warmup / ten.steps_per_epoch) * ten.steps_per_epoch
 until = math.floor(0.75 * math.ceil(250 * 45_000 / 128))
 updates = [len(audit.drop_fractions(end)) for end in (until, ten.t_end)]
 print(
@@ -407,11 +422,13 @@ print(f"Validation images recognised, of {len(rows)}: {plain} as they are,")
 print(f"  {np.mean(shifted):.1f} on average when shifted at random")
 
 # %% [markdown]
-# *Accuracy is a mean of batch means (`main.py`, lines 145–165).* 10,000 test images make 78 batches of 128 and one of 16.
-# Each of these 16 images counts eight times as much as another. The test images are shuffled, so this adds noise, and no
-# bias. We shuffle made-up answers many times:
+# *Accuracy is a mean of batch means (`main.py`, lines 145–165).* The last batch is smaller, so each of its images counts
+# more. The test images are shuffled: this adds noise, and no bias. We shuffle made-up answers many times, and compare
+# the noise with the spread between seeds, and with the smallest printed standard deviations:
 
 # %%
+full, last = divmod(10_000, 128)
+print(f"10,000 images: {full} batches of 128, and one of {last}, which counts as much")
 for title, images, share in (
     ("CIFAR-10, test", 10_000, 93),
     ("CIFAR-100, test", 10_000, 73),
@@ -419,11 +436,14 @@ for title, images, share in (
 ):
     spread = audit.batch_means(images, 128, share)
     print(f"{title}, {share} % right: standard deviation {spread:.2f} points")
+stds = grids.published("table2_cifar10")["accuracy_std"]
+seeds, noise = power.pooled_std(stds[stds < 5]), audit.batch_means(10_000, 128, 93)
+print(f"Between seeds, Table 2: {seeds:.2f} points")
+print(
+    f"Printed below that noise: {(stds < noise).sum()} of {len(stds)} cells of Table 2"
+)
 
 # %% [markdown]
-# For one run that is less than the spread between seeds, but not nothing: several printed standard deviations are smaller
-# than this noise alone would make them.
-#
 # ## 8. The scripts behind tables and figures
 #
 # *Pruning's training FLOPs (`counting/inference_train_FLOPs.py`; three versions).* The function returns, by version, the
@@ -449,18 +469,18 @@ for density in (0.1, 0.2):
 
 # %% [markdown]
 # *Figure 3 (`visualization/erk_vs_random_FLOPs.py`, lines 110–178).* The script hands three times the dense cost to a
-# function that expects the dense cost. The bars' labels are too large by 2/303 of dense training at every density.
+# function that expects the dense cost. The bars' labels are too large by the same amount at every density.
 
 # %%
 rows = []
+too_much = 2 / (
+    3 * (hundred.delta_t + 1)
+)  # twice the dense cost, in one of ΔT + 1 steps
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
-    spec = grids.PROFILES["paper"].spec(
-        grids.Row("RigL", "Random", 0.1, data=audit.NETWORKS[model]), seed=0
-    )
     for density in (0.1, 0.2, 0.5):
-        test = audit.inference(spec, density)
+        test = budgets.inference(model, audit.NETWORKS[model], "Random", density)
         right = flops.train_fraction("RigL", test)
-        rows.append((name, density, right, right + 2 / 303, 2 / 303 / right))
+        rows.append((name, density, right, right + too_much, too_much / right))
 columns = ["network", "density", "by the rule", "by the script", "too large by"]
 form = {"density": "{:g}", "too large by": "{:.1%}"}
 form |= dict.fromkeys(columns[2:4], "{:.4f}×")
@@ -472,10 +492,8 @@ tables.plain(pd.DataFrame(rows, columns=columns), "figure-3-cost", form)
 
 # %%
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
-    spec = grids.PROFILES["paper"].spec(
-        grids.Row("RigL", "ERK", 0.2, data=audit.NETWORKS[model]), seed=0
-    )
-    print(f"{name}, ERK at 0.2: {audit.inference(spec, 0.2):.4f}×")
+    cost = budgets.inference(model, audit.NETWORKS[model], "ERK", 0.2)
+    print(f"{name}, ERK at 0.2: {cost:.4f}×")
 
 # %% [markdown]
 # So the line is ResNet-50's. The script also takes seed 3, which no table has.
@@ -528,7 +546,7 @@ large dense layers spared | core.py 249–268 | ResNet-50, ERK at 0.5 | {len(aud
 rounding up | prune.py 41 | all with updates | {audit.rounded_up(WRN, 0.1):.2%} more drops (WRN, ERK, 0.1) | round down
 redistribution capped, cut | core.py 297–358 | SNFS, SG, SM: Tables 2, 3, 5 | {audit.lost_to_the_cap(RESNET, 0.5)["in dense layers"]:,} from dense layers (ResNet-50, 0.5) | exact total
 T_end from 87,891 steps | conf/specific | all with updates | {updates[1] - updates[0]} update of {updates[1]} | from 88,000
-warm-up and decays | train_helper.py 52–57 | Pruning; CIFAR-100 | rate {max(audit.published_rate(ten, ten.warmup)) / ten.learning_rate - 1:+.1%}, decays 3,520 steps late | fixed steps, never above
+warm-up and decays | train_helper.py 52–57 | Pruning; CIFAR-100 | rate {max(audit.published_rate(ten, ten.warmup)) / ten.learning_rate - 1:+.1%}, decays {late:,} steps late | fixed steps, never above
 """
 
 # %% tags=["hide-input"]
@@ -540,15 +558,14 @@ mean of batch means | main.py 145–165 | all accuracies | std {audit.batch_mean
 augmented validation | data.py 58–72 | choice in Table 4 | see section 7 | not augmented
 """
 erk, random = (
-    audit.inference(RunSpec(method="Static", init=init, density=0.1), 0.1)
-    for init in ("ERK", "Random")
+    budgets.inference("wrn-22-2", "cifar10", init, 0.1) for init in ("ERK", "Random")
 )
 
 # %% tags=["hide-input"]
 scripts = f"""
 best trial by test | alpha_deltaT.py 133 | Table 4 | see 05.3 | by validation
 Pruning's FLOPs function | inference_train_FLOPs.py | Table 3, Lottery | see section 8 | mean of the real cost
-three times the dense cost | erk_vs_random_FLOPs.py | Figure 3, labels | {2 / 303:+.4f} of dense training | by the rule
+three times the dense cost | erk_vs_random_FLOPs.py | Figure 3, labels | {too_much:+.4f} of dense training | by the rule
 ERK's line 0.38 | redist_inference_plot.py | Figure 4 | another network's cost | from the masks
 values set by hand | main_results.py 71–82 | Figure 1; figure of Table 3 | 3 runs | counted and marked
 Static.Random is ERK | makefiles/cifar10.mk 54–57 | no table, as it seems | costs {erk:.2f}× for {random:.2f}× (WRN, 0.1) | Random

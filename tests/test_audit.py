@@ -9,7 +9,7 @@ import reference
 from records import made
 
 from rigl_nb import models, schedules
-from rigl_nb.report import audit, grids
+from rigl_nb.report import audit, budgets, grids
 from rigl_nb.runs.store import Store
 
 WRN = audit.shapes("wrn-22-2")
@@ -120,8 +120,7 @@ def test_batch_means_by_hand():
 
 @pytest.mark.parametrize(("init", "density", "printed"), [("Random", 0.1, 0.10), ("ERK", 0.2, 0.35)])
 def test_the_cost_of_a_prediction(init, density, printed):
-    spec = grids.PROFILES["paper"].spec(grids.Row("RigL", init, density), 0)
-    assert audit.inference(spec, density) == pytest.approx(printed, abs=0.005)
+    assert budgets.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
 
 
 def test_effects_are_paired_by_seed(tmp_path):

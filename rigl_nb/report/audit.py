@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import torch
 
-from rigl_nb import data, models, schedules
+from rigl_nb import schedules
 from rigl_nb.distributions import counts, erdos_renyi_kernel, uniform
 from rigl_nb.published_code import capped_shares
-from rigl_nb.report import claims, family, grids, power
+from rigl_nb.report import claims, grids, matching, power
 from rigl_nb.report.claims import Cell, Claim
 from rigl_nb.report.profiles import Profile
 from rigl_nb.runs.store import Store
@@ -24,9 +22,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def shapes(model: str, first_layer: bool = True) -> dict[str, tuple[int, ...]]:
     """The masked layers of one of the report's networks; without the first one, as under Random."""
-    with torch.device("meta"):
-        network = models.build(model, data.SOURCES[NETWORKS[model]].classes)
-    return {name: tuple(weight.shape) for name, weight in models.maskable(network, first_layer).items()}
+    covered, _ = matching.layers(model, NETWORKS[model])
+    return dict(list(covered.items())[not first_layer :])
 
 
 def drop_fractions(t_end: int = 66_000, delta_t: int = 100, alpha: float = 0.3) -> np.ndarray:
@@ -132,12 +129,6 @@ def published_rate(spec: RunSpec, warmup: int) -> list[float]:
     top = spec.learning_rate * (until / warmup if warmup else 1)
     warm = [spec.learning_rate * step / warmup for step in range(until)]
     return warm + [top * spec.decay_factor ** (step // spec.decay_every) for step in range(spec.total_steps - until)]
-
-
-def inference(spec: RunSpec, density: float) -> float:
-    """Cost of a prediction at a density, as a fraction of the dense one, with the run's network and distribution."""
-    table = family.layers(replace(spec, density=density))
-    return float((table["flops"] * table["density"]).sum() / table["flops"].sum())
 
 
 def batch_means(images: int, batch: int, accuracy: float, draws: int = 2000, seed: int = 0) -> float:

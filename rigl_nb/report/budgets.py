@@ -1,6 +1,5 @@
 """Random and ERK at equal FLOPs (section 6.1): which densities cost the same, and what accuracy they reach."""
 
-import functools
 import math
 from collections.abc import Iterable, Mapping
 
@@ -11,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rigl_nb import flops, models
-from rigl_nb.data.sources import SOURCES
+from rigl_nb import flops
 from rigl_nb.distributions import DISTRIBUTIONS, counts
 from rigl_nb.report import grids
 from rigl_nb.report.claims import PUBLISHED_SEEDS
+from rigl_nb.report.matching import layers
 from rigl_nb.report.profiles import Profile, Row
 from rigl_nb.report.style import INIT_LINE, INIT_STYLE, STYLE, Picture
 
@@ -23,18 +22,9 @@ INITS = ("Random", "ERK")
 TITLES = {"cifar10": "CIFAR-10, WRN-22-2", "cifar100": "CIFAR-100, ResNet-50"}
 
 
-@functools.cache
-def _network(model: str, data: str) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
-    """Shapes of all layers that can be masked, in the model's order, and their dense FLOPs."""
-    source = SOURCES[data]
-    network = models.build(model, source.classes, channels=source.shape[0])
-    shapes = {layer: tuple(weight.shape) for layer, weight in models.maskable(network).items()}
-    return shapes, flops.layer_flops(network, source.shape)
-
-
 def inference(model: str, data: str, init: str, density: float) -> float:
     """FLOPs of a prediction, as a fraction of the dense network's, from the whole numbers of active weights."""
-    shapes, cost = _network(model, data)
+    shapes, cost = layers(model, data)
     covered = {layer: shapes[layer] for layer in list(shapes)[init == "Random" :]}  # Random: the first stays dense
     active = counts(covered, DISTRIBUTIONS[init](covered, density))
     return flops.weighted(cost, {k: active[k] / math.prod(s) for k, s in covered.items()}) / sum(cost.values())

@@ -17,16 +17,19 @@ def matched(profile: Profile, name: str, budget: float, exponent: float = 1.0) -
 
 
 @functools.cache
-def _matched(model: str, name: str, budget: float, exponent: float) -> float:
+def layers(model: str, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
+    """Shapes of all layers of a network that can be masked, in its order, and their dense FLOPs; `name`: its data."""
     source = data.SOURCES[name]
     network = models.build(model, source.classes, channels=source.shape[0])
-    cost = flops.layer_flops(network, source.shape)
+    shapes = {layer: tuple(weight.shape) for layer, weight in models.maskable(network).items()}
+    return shapes, flops.layer_flops(network, source.shape)
 
-    def shapes(first_layer: bool) -> dict[str, tuple[int, ...]]:
-        return {layer: tuple(w.shape) for layer, w in models.maskable(network, first_layer).items()}
 
-    covered, target = shapes(True), flops.weighted(cost, uniform(shapes(False), budget))
-    low, high = 0.0, 1.0
+@functools.cache
+def _matched(model: str, name: str, budget: float, exponent: float) -> float:
+    covered, cost = layers(model, name)
+    random = dict(list(covered.items())[1:])  # its first layer stays dense
+    low, high, target = 0.0, 1.0, flops.weighted(cost, uniform(random, budget))
     while high - low > 1e-9:  # the cost grows with the density
         middle = (low + high) / 2
         price = flops.weighted(cost, erdos_renyi_kernel(covered, middle, exponent))

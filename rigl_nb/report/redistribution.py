@@ -3,7 +3,6 @@
 The layers and the FLOPs are those of the network that the record trained.
 """
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rigl_nb import flops, models
-from rigl_nb.data.sources import SOURCES
+from rigl_nb import flops
 from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.report.claims import CONTRADICTED, INCONCLUSIVE, NOT_ENOUGH, REPRODUCED
+from rigl_nb.report.matching import layers
 from rigl_nb.report.style import INIT_LINE, INIT_STYLE, STYLE, Picture, method_style
 from rigl_nb.runs.record import Record
 
@@ -47,18 +46,9 @@ def with_ours(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, ours.assign(train_flops=math.nan, test_flops=math.nan)], ignore_index=True)
 
 
-@functools.cache
-def _network(model: str, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
-    """Shapes of all layers that can be masked, in the model's order, and their dense FLOPs."""
-    source = SOURCES[name]
-    network = models.build(model, source.classes, channels=source.shape[0])
-    shapes = {layer: tuple(weight.shape) for layer, weight in models.maskable(network).items()}
-    return shapes, flops.layer_flops(network, source.shape)
-
-
 def trajectory(record: Record) -> list[dict[str, float]]:
     """Densities of the masked layers at the start and after every epoch. Record: only the epochs that change them."""
-    shapes, _ = _network(record.spec.model, record.spec.data)
+    shapes, _ = layers(record.spec.model, record.spec.data)
     changes = {entry["epoch"]: entry["counts"] for entry in record.active}
     found, counts = [], {}
     for epoch in range(record.spec.total_epochs + 1):
@@ -69,7 +59,7 @@ def trajectory(record: Record) -> list[dict[str, float]]:
 
 def inference(record: Record) -> list[float]:
     """FLOPs of a prediction, as a fraction of the dense model's, at the start and after every epoch."""
-    _, cost = _network(record.spec.model, record.spec.data)
+    _, cost = layers(record.spec.model, record.spec.data)
     return [flops.weighted(cost, densities) / sum(cost.values()) for densities in trajectory(record)]
 
 
@@ -83,7 +73,7 @@ def settled(record: Record, tolerance: float = SETTLED) -> int:
 
 def reference(record: Record, init: str) -> dict[str, float]:
     """The densities that a distribution gives the record's network, at its density; Random leaves the first out."""
-    shapes, _ = _network(record.spec.model, record.spec.data)
+    shapes, _ = layers(record.spec.model, record.spec.data)
     covered = list(shapes)[init == "Random" :]
     return DISTRIBUTIONS[init]({layer: shapes[layer] for layer in covered}, record.spec.density)
 
@@ -108,7 +98,7 @@ def shortcuts(record: Record) -> dict[str, float]:
 
     "start" is the distribution that the run started from. A share of NaN: nothing was added.
     """
-    shapes, cost = _network(record.spec.model, record.spec.data)
+    shapes, cost = layers(record.spec.model, record.spec.data)
     start, final = trajectory(record)[0], trajectory(record)[-1]
     small = [layer for layer in final if "shortcut" in layer and set(shapes[layer][2:]) == {1}]
     added = {layer: cost[layer] * (final[layer] - start[layer]) for layer in final}
