@@ -5,7 +5,7 @@
 # by moving the few active weights: every 100 steps it drops the smallest ones and grows new ones where the gradient is
 # largest. A reproducibility report {cite}`sundar2021` tested it on CIFAR-10 and CIFAR-100 and found:
 #
-# > "On both CIFAR-10/100, the central claim holds: given a fixed training budget, RigL surpasses existing dynamic-sparse
+# > "On both CIFAR-10/100, the central claim holds—given a fixed training budget, RigL surpasses existing dynamic-sparse
 # > training methods over a range of target sparsities."
 #
 # These notebooks run that report again. This page shows what was claimed, and what our own runs say so far.

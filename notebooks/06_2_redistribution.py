@@ -134,7 +134,7 @@ redistribution.final_densities(ends, title) if ends else print("No run yet.")
 # - *Settled*: the epoch after which no layer is further than 0.05 from its final density, and its share of the
 #   training. Records have one entry per epoch, so it cannot be finer. Masks stay in the last quarter of the training.
 # - *Further than ERK*: layers on ERK's side of Random, but further out. Where ERK is dense, nothing can be further:
-#   these layers are counted apart.
+#   layers that are dense in both are counted apart.
 # - *Density*: of the 1×1 shortcuts, and of all masked layers together.
 # - *Test FLOPs*: of this run, and of RigL with the same start and seed. The last column is the part of the added FLOPs
 #   that comes from the shortcuts.
@@ -144,14 +144,19 @@ measured = pd.concat(
     [redistribution.measures(name, every) for name, every in found.items()]
 )
 measured = measured.reset_index(drop=True)
-shown = measured[["profile", "data", "method", "density", "seed"]].copy()
+
+# %% tags=["hide-input"]
+shown = pd.DataFrame()
+shown["run"] = [
+    f"{r.profile}, {r.data}: {r.method} at {r.density:g}, seed {r.seed}"
+    for r in measured.itertuples()
+]
 shown["settled after epoch"] = [
     f"{r.settled} of {r.epochs} ({r.settled / r.epochs:.0%})"
     for r in measured.itertuples()
 ]
 shown["further than ERK"] = [
-    f"{r.further} of {r.layers} layers ({r.dense} dense in both)"
-    for r in measured.itertuples()
+    f"{r.further} of {r.layers} ({r.dense} dense)" for r in measured.itertuples()
 ]
 
 # %% tags=["hide-input"]
@@ -164,7 +169,7 @@ numbers = {
 }
 numbers = measured[list(numbers)].astype(float).rename(columns=numbers)
 form = dict.fromkeys(numbers, "{:.3f}") | {"part from shortcuts": "{:.0%}"}
-tables.plain(shown.join(numbers), "measures", form | {"density": "{:g}"})
+tables.plain(shown.join(numbers), "measures", form)
 
 # %% [markdown]
 # The statements in words. Each run satisfies one or not. Only a complete `paper` profile earns a verdict: *reproduced*

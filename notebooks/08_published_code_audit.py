@@ -208,7 +208,7 @@ totals = audit.coin_growth(covered, 0.1, shared_error=True).sum(axis=2)
 swings = totals / totals[0]
 low, high = np.median(swings.min(axis=0)), np.median(swings.max(axis=0))
 print(
-    f"Weights of the network, as a share of the first number, {swings.shape[1]} trainings:"
+    f"{len(covered)} layers, {swings.shape[1]} trainings; weights as shares of the first:"
 )
 print(f"  lowest {low:.2f}, highest {high:.2f} (medians)")
 print(f"  at the end {swings[-1].min():.2f} to {swings[-1].max():.2f}")

@@ -10,7 +10,7 @@ from rigl_nb.report import build
 
 pytest_plugins = ["browsing"]
 
-SECTIONS = ("00_overview", "01_mask_update", "07_discussion")
+SECTIONS = ("00_overview", "01_mask_update", "05_3_tuning", "06_2_redistribution", "07_discussion")
 # What the theme does, not our pages: its side bar, buttons and landmarks.
 OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-is-top-level", "region"}
 
@@ -72,6 +72,18 @@ def test_the_player_plays(page):
     assert player.evaluate(shown) == 1
     player.locator("button", has_text="previous").click()
     assert player.evaluate(shown) == 0
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_no_table_is_cut_off_on_a_desk(browser, report, name):
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.goto((report / "html" / f"{name}.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    beyond = "t => t.getBoundingClientRect().right - t.closest('.cell_output').getBoundingClientRect().right"
+    tables = page.locator(".cell_output table")
+    over = [tables.nth(i).evaluate(beyond) for i in range(tables.count())]
+    page.close()
+    assert over and max(over) <= 1
 
 
 def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report):

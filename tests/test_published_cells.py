@@ -88,7 +88,7 @@ def figure3(row: Row) -> tuple[Row, Row]:
 
 
 def table4(row: Row) -> tuple[Row, Row]:
-    key = {"initialization": row["init"], "density": density(row), "source": "published"}
+    key = {"init": row["init"], "density": density(row), "source": "published"}
     values = {}
     for side in ("reference", "optimal"):
         values[f"{side} (α, ΔT)"] = f"{row[f'{side}_alpha']}, {row[f'{side}_delta_t']}"

@@ -90,7 +90,7 @@ def test_table_4_without_runs_is_the_printed_one(store):
     shown = tuning.shown(tuning.table4(PRINTED, {"paper": tuning.collect(PROFILES["paper"], store)}))
     assert len(shown) == len(ROWS) and set(shown["source"]) == {"published"}
     for text, row in zip(shown.to_dict("records"), ROWS, strict=True):
-        assert (text["initialization"], text["density"]) == (row["init"], row["density"])
+        assert (text["init"], text["density"]) == (row["init"], row["density"])
         for side in ("reference", "optimal"):
             alpha, delta_t, mean, std = (row[f"{side}_{name}"] for name in ("alpha", "delta_t", "mean", "std"))
             assert text[f"{side} (α, ΔT)"] == f"{alpha}, {delta_t}"

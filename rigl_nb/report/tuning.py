@@ -115,7 +115,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     """The texts of `table4`."""
     rows = []
     for row in table.to_dict("records"):
-        text = {"initialization": row["init"], "density": f"{row['density']:g}", "source": row["source"]}
+        text = {"init": row["init"], "density": f"{row['density']:g}", "source": row["source"]}
         for side in ("reference", "optimal"):
             one = {name: row.get(f"{side}_{name}") for name in ("alpha", "delta_t", "scaled", "mean", "std", "n")}
             text |= {f"{side} (α, ΔT)": setting(one), f"{side}, test accuracy": accuracy(one)}
