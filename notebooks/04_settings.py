@@ -411,7 +411,7 @@ redistribution | in proportion to gradient or momentum \
 | at most 0.99 of a layer's free places; fractions cut off | totals exact, no limit
 Static (Random) | the same sparsity in each layer \
 | the command for it trains ERK | the same sparsity in each layer
-pruning to a sparsity | – | search for a threshold, tolerance 2 % | exact count
+pruning to a sparsity | – | search for a threshold, within a tolerance | exact count
 Lottery, RigL from RigL-SM | masks of another run \
 | the loaded mask is not read | read, and checked
 """

@@ -137,7 +137,7 @@ tables.plain(found, "inconsistencies")
 #   to read code to know ([notebook 04](04_settings.ipynb)).
 # - **Exactness.** A mask drawn weight by weight has a random number of weights. Rounding layer by layer loses some.
 #   Ties, dense layers and empty layers each need a rule, or the budget drifts.
-# - **The first small differences.** Most claims are about a few tenths of a point. That is the size of the noise, as
+# - **Small differences.** Most claims are about a few tenths of a point. That is the size of the noise, as
 #   shown above. Honest verdicts need many runs, and many runs need a GPU.
 # - **Resuming.** A training that is stopped and continued must give the same numbers. Masks, momentum, random numbers
 #   and the position in the epoch all have to be kept.
