@@ -15,6 +15,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
 from rigl_nb.runs import cost, engine
+from rigl_nb.runs.cluster import LOOPBACK, SLURM, Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, finding, publish
@@ -77,7 +78,9 @@ def notebooks(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Count present, missing and failed runs, and say what the missing ones would cost."""
+    """Count present, missing and failed runs, and say what the missing ones would cost; or look at a cluster."""
+    if options.scheduler:
+        return _watch(options.scheduler)
     local, evidence = Store(paths.runs()), Store(paths.results())
     records = evidence.records() + local.records()
     here = hardware(Execution.best().device)
@@ -95,6 +98,17 @@ def status(options: argparse.Namespace) -> int:
             print(f"{section:8} {profile:8} {counts}  {price if lacking else ''}".rstrip())
             for spec, reason in failed:
                 print(f"  failed: {spec.run_id}: {reason}")
+    return 0
+
+
+def _watch(address: str) -> int:
+    from rigl_nb.runs.watch import watch
+
+    find = finding(Store(paths.runs()), Store(paths.results()))
+    specs = [
+        s for section in grids.SECTIONS for profile in grids.PROFILES for s in grids.plan(section, profile, find).specs
+    ]
+    print("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)])))
     return 0
 
 
@@ -124,18 +138,19 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
 
     specs, future = _selected(sections, options, finding(local, *published))
     todo = engine.missing(specs, local, *published)
-    workers = _workers(options, len(todo))
+    cluster = _cluster(options, len(todo))
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
-    execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
+    best = Execution.best(sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{total} runs, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
-    planned = cost.plan(todo, records, hardware(execution.device), workers, future)
+    planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
     print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
     if options.dry_run:
         return 0
-    summary = engine.campaign(ask, local, published, display, execution=execution, workers=workers, deadline=deadline)
+    execution = best if cluster.alone else None  # elsewhere, what suits the machine that trains
+    summary = engine.campaign(ask, local, published, display, workers=cluster, execution=execution, deadline=deadline)
     for run_id, reason in summary.failed.items():
         print(f"failed: {run_id}: {reason}", file=sys.stderr)
     if summary.left:
@@ -143,13 +158,17 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     return 1 if summary.failed else LEFT if summary.left else 0
 
 
-def _workers(options: argparse.Namespace, runs: int) -> int:
-    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one, whose runs take turns."""
-    for name in ("workers", "jobs_per_gpu"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)} is not allowed: it must be at least 1")
-    one = torch.cuda.is_available() or options.jobs_per_gpu > 1
-    return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
+def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
+    """Where to train: as asked, else on a CPU a worker for each core, and on a GPU this process."""
+    given = [name for name in ("workers", "scheduler", "slurm") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]} are two places: name one of them")
+    how = {"jobs": options.jobs_per_gpu, "dashboard": options.dashboard}
+    if given:
+        value = getattr(options, given[0])
+        return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
+    one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
+    return Cluster(1 if one else min(os.cpu_count() or 1, max(runs, 1)), **how)
 
 
 def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:
@@ -182,6 +201,15 @@ def _parser() -> argparse.ArgumentParser:
 
     for trains in (command(reproduce, profile="smoke"), command(run, profile="smoke")):
         trains.add_argument("--workers", type=int, help="training processes (default: one for each CPU core)")
+        places = "; ".join(f"{key}: {about}" for key, (about, _) in SLURM.items())
+        trains.add_argument("--scheduler", metavar="tcp://HOST:8786", help="train on this dask cluster")
+        trains.add_argument("--slurm", metavar="KEY=VALUE,…", help=f"train in SLURM's jobs; {places}")
+        trains.add_argument(
+            "--dashboard",
+            metavar="HOST:PORT",
+            default=LOOPBACK,
+            help="where to show the cluster at work (default: this machine alone sees it)",
+        )
         trains.add_argument("--jobs-per-gpu", type=int, default=1, help="runs that take turns on a GPU (default: 1)")
         trains.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
         trains.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")
@@ -193,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, kind in FILTERS.items():
         choices = tuple(METHODS) if name == "method" else None
         commands.choices["run"].add_argument(f"--{name}", type=kind, choices=choices)
-    command(status, profile="")
+    looks = command(status, profile="")
+    looks.add_argument("--scheduler", metavar="tcp://HOST:8786", help="what this dask cluster does now")
     command(report)
     command(notebooks)
     publishing = command(publish_records, "publish")

@@ -68,10 +68,11 @@ def overview() -> pd.DataFrame:
 
 
 def train(
-    name: str, profile: str, filters: Mapping[str, object], workers: int = 1, live: bool | None = None
+    name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, live: bool | None = None
 ) -> pd.DataFrame:
     """Train what no record holds of a profile's runs, then return what this machine trained of them.
 
+    `workers`: how many runs train at a time, or a cluster (`Cluster.parse`), whose dashboard is then named.
     An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
     Raises RuntimeError with the reasons when runs crash.
     """
