@@ -4,12 +4,14 @@ What dask brings is imported only where a cluster is asked for.
 """
 
 import importlib.util
+import multiprocessing
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 
 from rigl_nb import paths
 from rigl_nb.runs import workers
@@ -168,6 +170,9 @@ def opened(workers: "int | str | Cluster | Pool") -> Iterator[Pool]:
 
 def _connected(stack: ExitStack, cluster: Cluster):
     """A client of dask; what it starts ends with the stack."""
+    if not cluster.remote and "forkserver" in multiprocessing.get_all_start_methods():
+        workers.processes()
+        forkserver.ensure_running()  # before dask starts it, and while this process imports dask
     from distributed import Client, LocalCluster
 
     if cluster.scheduler:
@@ -178,7 +183,6 @@ def _connected(stack: ExitStack, cluster: Cluster):
     if cluster.slurm:
         started = stack.enter_context(_slurm(cluster))
     else:
-        workers.processes()
         started = stack.enter_context(
             LocalCluster(
                 n_workers=cluster.workers,
