@@ -6,23 +6,20 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 
-import psutil
 import pytest
 from driving import run, stored
 from records import tiny
 
 from rigl_nb import paths
-from rigl_nb.runs import engine, watch, workers
+from rigl_nb.runs import engine, watch
 from rigl_nb.runs.cluster import Cluster, Pool
 from rigl_nb.runs.store import MARK, Store
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'rigl_nb[cluster]'")
 LONG = tiny(epochs=40)
 SPECS = [LONG, tiny("SET"), tiny("Pruning"), tiny("Lottery")]
-BEGUN = "{spec.run_id}.begun"
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +122,7 @@ def test_a_killed_local_worker_is_replaced(store, undisturbed):
         pool.close()
     assert stored(store) == undisturbed
     assert ear.steps[LONG] == sorted(set(ear.steps[LONG]))
-    assert not (store.root / MARK).exists(), "workers of this machine need not look whether they share the store"
+    assert not list(store.root.glob(f"{MARK}*")), "workers of this machine need not look whether they share the store"
 
 
 def test_a_lost_scheduler_that_comes_back_costs_nothing(store, undisturbed, tmp_path):
@@ -157,8 +154,7 @@ def test_a_client_that_stops_leaves_checkpoints_and_the_next_one_goes_on(running
 
 
 def test_two_clients_train_every_run_once(running, store, undisturbed):
-    """The second stops when both have heard of the long run: it goes on for the first."""
-    ears = [Ear(), Ear(at=1)]
+    ears = [Ear(), Ear()]
     first = threading.Thread(target=run, args=(SPECS, store), kwargs={"workers": running, "notify": ears[0]})
     first.start()
     summary = run(SPECS[::-1], store, workers=running, notify=ears[1])
@@ -166,24 +162,19 @@ def test_two_clients_train_every_run_once(running, store, undisturbed):
     assert summary == engine.Summary(4, {}) and stored(store) == undisturbed
     for ear in ears:
         assert sorted(kind for _, kind in ear.ends if kind != "busy") == ["done"] * 4
-    each = [[step for step in ear.steps.get(LONG, [])] for ear in ears]
-    assert all(steps == sorted(set(steps)) for steps in each)
+        assert ear.steps.get(LONG, []) == sorted(set(ear.steps.get(LONG, []))), "one training, of which both hear"
 
 
 # ---- what is not shared
 
 
 def test_without_a_shared_store_records_and_masks_come_back(running, store, undisturbed, monkeypatch):
-    """The workers read another mark where the client's store is, as on a machine with a folder of the same name."""
-    mine = store.mark()
-    monkeypatch.setattr(Store, "mark", lambda self: mine[::-1])
+    """The workers do not find the mark, as on a machine that has another folder of the same name."""
+    monkeypatch.setattr(Store, "mark", lambda self: ".mark-elsewhere")
     assert run(SPECS, store, workers=running) == engine.Summary(4, {})
     assert stored(store) == undisturbed
     assert all(store.finished(spec) for spec in SPECS)
     assert not list(store.root.rglob("*.lock")), "they were trained elsewhere"
-    again = Store(store.root.parent / "again")
-    again.keep(SPECS[2], store.files(SPECS[2]))
-    assert run(SPECS[3:], again, workers=running).failed == {}
 
 
 def test_other_code_than_the_clients_is_refused(running, store, monkeypatch):
@@ -222,4 +213,3 @@ def test_status_shows_the_queue_and_who_trains_what(running, store):
     mine = " ".join(line.strip() for line in seen)
     assert "RigL (ERK) at 0.2, seed 0: epoch" in mine and "images/s" in mine and socket.gethostname() in mine
     assert all(len(line) <= 100 for line in seen)
-    assert psutil.pid_exists(os.getpid()) and time.monotonic() and workers.TOPIC

@@ -20,7 +20,7 @@ from rigl_nb.spec import RunSpec
 
 OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
 MASKS = ".masks.npz"
-MARK = ".mark"
+MARK = ".mark-"
 MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
 LEFT = (MASKS, ".json", ".failed.json")  # what a run leaves, as it is written: the record says that the masks are there
 OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds")
@@ -87,11 +87,15 @@ class Store:
             self.path(spec, LEFT[-1]).unlink(missing_ok=True)
 
     def mark(self) -> str:
-        """A word of this folder's own, in a file of it: who reads the same one elsewhere sees the same folder."""
-        file = Path(self.root) / MARK
-        if not file.exists():
-            write(file, uuid.uuid4().hex)
-        return file.read_text()
+        """The name of a file that only this folder has: who sees it elsewhere sees the same folder.
+
+        Two that make one at the same time may get different ones; both are there to be seen.
+        """
+        names = sorted(path.name for path in Path(self.root).glob(f"{MARK}*"))
+        if not names:
+            names = [f"{MARK}{uuid.uuid4().hex}"]
+            write(Path(self.root) / names[0], "")
+        return names[0]
 
     def records(self) -> list[Record]:
         """All records of methods that are known here, ordered by run id; RecordError names a damaged file."""

@@ -1,6 +1,6 @@
 """One run inside a dask task: in a process of its own on the worker's machine, for as long as a client wants it.
 
-A machine shares the client's store if it reads the store's mark there and a file that it renames is seen at once. Then
+A machine shares the client's store if it finds the store's mark there and a file that it renames is seen at once. Then
 record, masks and checkpoint lie in that store, and any other machine that shares it can go on with the run. Else they
 lie in the machine's own `build/runs`. Record and masks come back through dask in both cases; a checkpoint stays.
 """
@@ -23,7 +23,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.runs import attempt, turns
 from rigl_nb.runs.attempt import Event, Setting, failed
 from rigl_nb.runs.record import hardware, provenance
-from rigl_nb.runs.store import MARK, Store, write
+from rigl_nb.runs.store import Store, write
 from rigl_nb.runs.turns import Stop
 from rigl_nb.spec import RunSpec
 
@@ -109,9 +109,9 @@ def here(setting: Setting) -> Setting:
 @functools.cache
 def shared(store: Store, mark: str) -> bool:
     """Whether this machine sees the client's store, and what it renames there is whole at once."""
-    trial = Path(store.root) / f"{MARK}-{socket.gethostname()}-{os.getpid()}"
+    trial = Path(store.root) / f".trial-{socket.gethostname()}-{os.getpid()}"
     try:
-        if (Path(store.root) / MARK).read_text() != mark:
+        if not (Path(store.root) / mark).exists():
             return False
         for content in ("first", "second"):
             write(trial, content)
