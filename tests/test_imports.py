@@ -15,7 +15,7 @@ ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph sparsifier published_code spec iteration train",
-    "runs": "record store attempt turns workers cluster batch watch engine",
+    "runs": "record store attempt turns workers cluster batch watch schedule engine",
     "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
     " redistribution family tuning beyond section verdicts plots widgets build commands",
 }

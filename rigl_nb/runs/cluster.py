@@ -81,7 +81,7 @@ class Cluster:
             return cls(workers=int(text), **options)
         if "://" in text or (text and ":" in text and not text.startswith("slurm")):
             return cls(scheduler=text, **options)
-        if text.startswith("slurm:"):
+        if text.startswith("slurm:") and len(text) > len("slurm:"):
             return cls(slurm=tuple(_pair(part) for part in text.removeprefix("slurm:").split(",") if part), **options)
         if text:
             ways = "a number, the address of a scheduler (tcp://host:8786), or slurm:partition=…,gpus=1"
@@ -177,7 +177,7 @@ def _connected(stack: ExitStack, cluster: Cluster):
 
     if cluster.scheduler:
         try:
-            return Client(cluster.scheduler, timeout=10, set_as_default=False)
+            return Client(cluster.scheduler, timeout=5, set_as_default=False)
         except OSError as error:
             raise OSError(f"no scheduler answers at {cluster.scheduler}: start it, or look at the address") from error
     if cluster.slurm:
