@@ -118,8 +118,9 @@ tables.plain(campaign.costs(grids.EVIDENCE, records), "costs")
 # ## The whole campaign on many devices
 #
 # We let a simulation hand out the runs in the engine's order: a free device takes the first run whose parent is done.
-# In a search for hyperparameters each trial waits for the one before, because it follows from its result. So a profile
-# cannot become faster without end: the longest chain of trials remains.
+# A search for hyperparameters is different: a trial follows from the results of the trials before. So the engine trains
+# all runs that it knows of, then asks for the next trials, and so on. Each of these later batches is small, and leaves
+# most of many devices idle. This is why a profile cannot become faster without end.
 
 # %%
 campaigns = {name: campaign.campaign(name, records) for name in grids.EVIDENCE}
@@ -134,9 +135,8 @@ tables.plain(campaign.makespans(campaigns, DEVICES), "makespans")
 campaign.gantt(campaigns["quick"], 4)
 
 # %% [markdown]
-# Machines differ, and so do two runs on the same machine. Read these times as sizes, not as promises. The engine's own
-# time is small: [benchmarks](https://github.com/varun19299/rigl-reproducibility) of this project measure what a
-# task adds to a run.
+# Machines differ, and so do two runs on the same machine. Read these times as sizes, not as promises. What the engine
+# itself adds to a run is not in them: `benchmarks/README.md` has it.
 
 # %% [markdown]
 # ## Verdict

@@ -1,9 +1,9 @@
 """What whole batches cost and how long they take on several devices, from the times of published runs."""
 
 import functools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib import rc_context
@@ -23,15 +23,24 @@ UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 @dataclass(frozen=True)
 class Campaign:
-    """Runs in the order of training, by name: what each is, how long it takes, and whom it waits for."""
+    """Runs in the order of training, by name: what each is, how long it takes, and whose masks it waits for.
+
+    `batches` are trained one after the other: the next one follows from the results of all before.
+    """
 
     specs: Mapping[str, RunSpec]
     seconds: Mapping[str, float]
     parents: Mapping[str, str]
+    batches: tuple[tuple[str, ...], ...]
 
     def on(self, devices: int) -> Schedule:
         """The schedule on so many devices."""
-        return schedule(self.seconds, devices, self.parents)
+        turns, start = [], 0.0
+        for batch in self.batches:
+            plan = schedule({run: self.seconds[run] for run in batch}, devices, self.parents)
+            turns += [replace(turn, begin=turn.begin + start, end=turn.end + start) for turn in plan.turns]
+            start += plan.makespan
+        return Schedule(tuple(turns), devices)
 
 
 def timed(records: Iterable[Record]) -> tuple[list[Record], bool]:
@@ -42,22 +51,23 @@ def timed(records: Iterable[Record]) -> tuple[list[Record], bool]:
 
 
 def campaign(profile: str, records: Iterable[Record], sections: Sequence[str] = tuple(grids.SECTIONS)) -> Campaign:
-    """All runs of a profile, each once, as if none were there. A trial of a search waits for the trial before it."""
-    specs, parents, size = {}, {}, grids.PROFILES[profile]
+    """All runs of a profile, each once, as if none were there; its searches' next trials are later batches."""
+    first, parents, later = {}, {}, defaultdict(dict)
+    seeds = len(grids.PROFILES[profile].search_seeds)
     for section in sections:
-        plan = grids.plan(section, profile)
+        plan, seen = grids.plan(section, profile), Counter()
         for spec in plan.specs:
             if spec.parent:
-                specs.setdefault(spec.parent.run_id, spec.parent)
+                first.setdefault(spec.parent.run_id, spec.parent)
                 parents[spec.run_id] = spec.parent.run_id
-            specs.setdefault(spec.run_id, spec)
-        seen, seeds = Counter(), len(size.search_seeds)
+            first.setdefault(spec.run_id, spec)
         for spec in plan.future:
+            later[seen[spec.run_id] // seeds][f"{spec.run_id}, later {seen[spec.run_id]}"] = spec
             seen[spec.run_id] += 1
-            name, before = (f"{spec.run_id}, later {n}" for n in (seen[spec.run_id], seen[spec.run_id] - seeds))
-            specs[name] = spec
-            parents[name] = before if seen[spec.run_id] > seeds else spec.run_id
-    return Campaign(specs, dict(zip(specs, durations(specs.values(), records), strict=True)), parents)
+    batches = [batch for batch in (first, *(later[number] for number in sorted(later))) if batch]
+    specs = {name: spec for batch in batches for name, spec in batch.items()}
+    seconds = dict(zip(specs, durations(specs.values(), records), strict=True))
+    return Campaign(specs, seconds, parents, tuple(map(tuple, batches)))
 
 
 def durations(specs: Iterable[RunSpec], records: Iterable[Record]) -> list[float]:
