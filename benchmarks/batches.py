@@ -84,7 +84,13 @@ def _many(count: int, store: Store) -> list[Measurement]:
         todo = clock("see what is missing", lambda: engine.missing(specs, store))
         clock("plan", lambda: cost.plan(todo, [], "", 1))
         batch = Batch(todo, setting, pool, lambda event: None)
-        clock("submit", batch.submit)
+
+        def submit() -> None:
+            batch.submit()
+            while len(empty.scheduler.tasks) < count:  # it takes them as they come
+                time.sleep(0.01)
+
+        clock("submit", submit)
         clock("look at the queue", lambda: watch(empty.scheduler_address, specs))
         clock("give up", lambda: batch.leave(turns.Stop()))
     return found
