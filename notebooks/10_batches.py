@@ -34,8 +34,8 @@ from rigl_nb.runs.store import Store
 # %%
 for text in (1, 4, "tcp://host:8786", "slurm:partition=gpu,gpus=1"):
     place = Cluster.parse(text)
-    words = "this process" if place.alone else "maybe other machines" if place.remote else "this machine"
-    print(f"{text!r:32} {words}")
+    where = "maybe other machines" if place.remote else "this machine"
+    print(f"{text!r:32} {'this process' if place.alone else where}")
 
 # %% [markdown]
 # All places but the first need `pip install "rigl_nb[cluster]"`. The command prints the address of dask's dashboard.
@@ -146,5 +146,7 @@ kind = "GPU" if gpu else "CPU"
 for name, found in campaigns.items():
     one, many = (found.on(count) for count in (DEVICES[0], DEVICES[-1]))
     times = one.makespan / many.makespan
-    print(f"{name:5}: {len(found.specs):5} runs, {cost.duration(one.makespan)} of one {kind} machine;")
-    print(f"       {DEVICES[-1]} of them are {times:.0f} times as fast, and idle {many.idle:.0%} of the time")
+    print(f"{name}: {len(found.specs)} runs,", end=" ")
+    print(f"{cost.duration(one.makespan)} of one {kind} machine;")
+    print(f"  {DEVICES[-1]} of them are {times:.0f} times as fast,", end=" ")
+    print(f"and idle {many.idle:.0%} of the time")

@@ -14,7 +14,7 @@ from records import tiny
 
 from rigl_nb import paths
 from rigl_nb.runs import engine, watch
-from rigl_nb.runs.cluster import Cluster, Pool
+from rigl_nb.runs.cluster import opened
 from rigl_nb.runs.store import MARK, Store
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'rigl_nb[cluster]'")
@@ -114,15 +114,24 @@ def test_a_killed_workers_run_goes_on_elsewhere(running, store, undisturbed):
 
 def test_a_killed_local_worker_is_replaced(store, undisturbed):
     """The same on this machine, where the client starts the workers."""
-    pool = Pool(Cluster(workers=2))
-    try:
+    with opened(2) as pool:
         ear = Ear(lambda: os.kill(worker_of(pool.client.scheduler.address, LONG), signal.SIGKILL))
         assert run(SPECS, store, workers=pool, notify=ear) == engine.Summary(4, {})
-    finally:
-        pool.close()
     assert stored(store) == undisturbed
     assert ear.steps[LONG] == sorted(set(ear.steps[LONG]))
     assert not list(store.root.glob(f"{MARK}*")), "workers of this machine need not look whether they share the store"
+
+
+def test_a_run_that_takes_its_workers_with_it_fails_with_this_reason(store, undisturbed):
+    """Dask gives up on a run after so many workers; here after the first one."""
+    with opened(2) as pool:
+        pool.client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
+        ear = Ear(lambda: os.kill(worker_of(pool.client.scheduler.address, LONG), signal.SIGKILL))
+        summary = run(SPECS[:2], store, workers=pool, notify=ear)
+    assert summary.trained == 1 and list(summary.failed) == [LONG.run_id]
+    assert "1 workers died with it" in summary.failed[LONG.run_id] == store.failure(LONG)
+    assert run([LONG], store) == engine.Summary(1, {}), "the next call goes on with it"
+    assert store.find(LONG).numbers() == undisturbed[LONG.run_id]
 
 
 def test_a_lost_scheduler_that_comes_back_costs_nothing(store, undisturbed, tmp_path):

@@ -130,6 +130,8 @@ def _without_training(spec: RunSpec, setting: Setting, parent: Outcome | None) -
         return attempt.done(store.find(spec))
     if parent and parent.event.kind == "failed":
         return failed(spec, store, f"its parent {spec.parent.run_id} failed")
+    if parent and parent.event.kind != "done":
+        return Event(spec, "busy", text=f"its parent {spec.parent.run_id} is not trained yet")
     if parent and not any(one.finished(spec.parent) for one in (store, *setting.published)):
         store.keep(spec.parent, parent.files)
     return Event(spec, "busy", text="another process trains it") if attempt.busy(spec, store) else None
