@@ -177,13 +177,14 @@ def test_two_clients_train_every_run_once(running, store, undisturbed):
 # ---- what is not shared
 
 
-def test_without_a_shared_store_records_and_masks_come_back(running, store, undisturbed, monkeypatch):
+def test_without_a_shared_store_records_and_masks_come_back(running, store, undisturbed, monkeypatch, capsys):
     """The workers do not find the mark, as on a machine that has another folder of the same name."""
     monkeypatch.setattr(Store, "mark", lambda self: ".mark-elsewhere")
     assert run(SPECS, store, workers=running) == engine.Summary(4, {})
     assert stored(store) == undisturbed
     assert all(store.finished(spec) for spec in SPECS)
     assert not list(store.root.rglob("*.lock")), "they were trained elsewhere"
+    assert f"2 of 2 workers do not share {store.root}: records come back" in capsys.readouterr().err
 
 
 def test_other_code_than_the_clients_is_refused(running, store, monkeypatch):

@@ -6,6 +6,7 @@ them wants it.
 
 import math
 import queue
+import sys
 import time
 from contextlib import suppress
 
@@ -17,6 +18,7 @@ from rigl_nb.runs.workers import Outcome
 from rigl_nb.spec import RunSpec
 
 FETCH = 10.0  # seconds until a result that does not arrive is waited for again
+FAREWELL = 20.0  # seconds, and a few iterations, that runs have to leave their checkpoints where no deadline is nearer
 
 
 def on_cluster(todo: list[RunSpec], setting: Setting, pool: Pool, stop: Stop, hear: Notify) -> None:
@@ -54,6 +56,7 @@ class Batch:
             self.client, self.futures = self.pool.client, {}
             self.again = dict.fromkeys(self.open, -math.inf)
             self.client.subscribe_topic(workers.TOPIC, lambda event: self.inbox.put(event[1]))
+            self._look_around()
         now = time.monotonic()
         for run_id in [run_id for run_id in self.again if self.again[run_id] <= now]:
             del self.again[run_id]
@@ -63,6 +66,14 @@ class Batch:
             )
             self.futures[run_id] = future
             future.add_done_callback(self.inbox.put)
+
+    def _look_around(self) -> None:
+        """Say which workers do not share the store; those that come later look for themselves."""
+        mine = self.setting.store
+        places = self.client.run(workers.here, self.setting) if self.setting.mark else {}
+        if apart := [address for address, place in places.items() if place.store != mine]:
+            how = "records come back through dask, checkpoints stay there"
+            print(f"{len(apart)} of {len(places)} workers do not share {mine.root}: {how}", file=sys.stderr, flush=True)
 
     def _parent(self, spec: RunSpec):
         """What the run starts from: the future of a run of this batch, or what a finished one left."""
@@ -134,7 +145,7 @@ class Batch:
         for future in self.futures.values():
             future.release()
         self.futures = {}
-        limit = min(time.monotonic() + 2 * turns.RESERVE + 3 * stop.slowest, stop.deadline)
+        limit = min(time.monotonic() + FAREWELL + 3 * stop.slowest, stop.deadline)
         ends = {}
         while (waited := self.begun - set(ends)) and not self.lost and time.monotonic() < limit:
             with suppress(queue.Empty):
