@@ -90,7 +90,8 @@ for key, (about, default) in SLURM.items():
 #
 # If a worker dies, its run goes on with another worker. A run that has taken several workers with it counts as failed,
 # with this reason. If the scheduler dies, start it again: the client waits a minute for it, and finished runs are
-# not trained again. A worker with another commit of the code is refused.
+# not trained again. A worker with another commit of the code than its client's is refused: do not commit while a batch
+# is on other machines.
 
 # %% [markdown]
 # ## What each table costs

@@ -131,8 +131,8 @@ class Pool:
 
             dask.config.set(OURS)  # for good: `distributed` adds to it when it is imported
             self._client = self._stack.enter_context(_connected(self._stack, self.cluster))
-            if link := self._client.dashboard_link:
-                print(f"dashboard: {link}", file=sys.stderr, flush=True)
+            if "dashboard" in self._client.scheduler_info()["services"]:
+                print(f"dashboard: {self._client.dashboard_link}", file=sys.stderr, flush=True)
         return self._client
 
     def reconnect(self, tired: Callable[[], bool]) -> bool:
