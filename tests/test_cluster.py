@@ -137,12 +137,12 @@ def test_a_run_that_takes_its_workers_with_it_fails_with_this_reason(store, undi
 def test_a_lost_scheduler_that_comes_back_costs_nothing(store, undisturbed, tmp_path):
     port = free_port()
     with ExitStack() as first, ExitStack() as second:
-        address, process = first.enter_context(cluster(port, tmp_path))
+        address, process = first.enter_context(cluster(port, tmp_path, count=1))
 
         def lose():
             process.kill()
             first.close()
-            second.enter_context(cluster(port, tmp_path))
+            second.enter_context(cluster(port, tmp_path, count=1))
 
         ear = Ear(lose)
         assert run(SPECS, store, workers=address, notify=ear) == engine.Summary(4, {})

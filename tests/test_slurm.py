@@ -45,7 +45,7 @@ def slurm(tmp_path_factory):
 
 def test_runs_are_trained_in_jobs_and_cancelled_jobs_are_replaced(slurm, store, tmp_path):
     """Equal numbers to those of this process; what the cancelled jobs trained goes on from its checkpoints."""
-    specs, jobs, steps = [tiny(epochs=60), tiny("Pruning"), tiny("Lottery")], set(), []
+    specs, jobs, steps = [tiny(epochs=30), tiny("Pruning"), tiny("Lottery")], set(), []
 
     def hear(event):
         jobs.update(slurm("squeue", "--noheader", "--format=%i %b").splitlines())
