@@ -86,6 +86,7 @@ def _many(count: int, store: Store) -> list[Measurement]:
         batch = Batch(todo, setting, pool, lambda event: None)
 
         def submit() -> None:
+            batch.connect()
             batch.submit()
             while len(empty.scheduler.tasks) < count:  # it takes them as they come
                 time.sleep(0.01)

@@ -25,11 +25,14 @@ def on_cluster(todo: list[RunSpec], setting: Setting, pool: Pool, stop: Stop, he
     """Train the runs, those that another process holds included, in the order of the list; leave when it is due."""
     batch = Batch(todo, setting, pool, hear)
     try:
+        batch.connect()  # which takes seconds: the clock is looked at after it
         while batch.open and not stop.due(1):
             batch.submit()
             batch.listen(turns.LOOK_AGAIN, stop)
-            if batch.lost and not pool.reconnect(lambda: stop.due(1)):
-                break
+            if batch.lost:
+                if not pool.reconnect(lambda: stop.due(1)):
+                    break
+                batch.connect()
     finally:
         batch.leave(stop)
 
@@ -40,7 +43,7 @@ class Batch:
     def __init__(self, todo: list[RunSpec], setting: Setting, pool: Pool, hear: Notify):
         self.open = {spec.run_id: spec for spec in todo}
         self.order = {run_id: number for number, run_id in enumerate(self.open)}
-        self.again = dict.fromkeys(self.open, -math.inf)  # what is to be submitted, and not before when
+        self.again: dict[str, float] = {}  # what is to be submitted, and not before when
         self.futures, self.begun = {}, set()
         self.setting, self.pool, self.hear = setting, pool, hear
         self.client, self.inbox = None, queue.SimpleQueue()
@@ -50,13 +53,15 @@ class Batch:
         """Whether the scheduler is gone, and with it all that was submitted."""
         return self.client is not None and self.client.status != "running"
 
+    def connect(self) -> None:
+        """Listen to the pool's scheduler, which knows nothing of this batch yet."""
+        self.client, self.futures = self.pool.client, {}
+        self.again = dict.fromkeys(self.open, -math.inf)
+        self.client.subscribe_topic(workers.TOPIC, lambda event: self.inbox.put(event[1]))
+        self._look_around()
+
     def submit(self) -> None:
         """Submit what is due, parents before children."""
-        if self.client is not self.pool.client:  # the first one, or another one after a loss
-            self.client, self.futures = self.pool.client, {}
-            self.again = dict.fromkeys(self.open, -math.inf)
-            self.client.subscribe_topic(workers.TOPIC, lambda event: self.inbox.put(event[1]))
-            self._look_around()
         now = time.monotonic()
         for run_id in [run_id for run_id in self.again if self.again[run_id] <= now]:
             del self.again[run_id]
