@@ -22,7 +22,7 @@ WRONG = {
     "unknown section beside a known one": (("run", "--sections", "05_1", "99"), 1, ["99", "05_1"]),
     "density not in the grid": (("run", "--density", "0.3"), 1, ["0.3", "0.1"]),
     "density as a word": (("run", "--density", "low"), 2, ["low"]),
-    "distribution": (("run", "--init", "Uniform"), 1, ["Uniform", "Random", "ERK"]),
+    "unknown distribution": (("run", "--init", "Uniform"), 2, ["Uniform", "Random", "ERK"]),
     "seed not in the grid": (("run", "--seed", "5"), 1, ["5"]),
     "multiplier not in the grid": (("run", "--multiplier", "7"), 1, ["7", "1, 2"]),
     "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),

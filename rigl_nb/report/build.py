@@ -17,6 +17,7 @@ import nbformat
 from rigl_nb import paths
 from rigl_nb.report.execute import execute_all
 from rigl_nb.report.pairs import KERNEL, injected, tidy, write_notebooks
+from rigl_nb.runs import progress
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
 LOADED = re.compile(
@@ -47,13 +48,18 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
     folder = paths.build() / "notebooks"
     notebooks = [source.with_suffix(".ipynb") for source in _sources(names)]
     pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
-    execute_all(pairs, {"profile": profile, "interactive": False}, jobs, _say)
-    return stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+    with progress.pieces(len(pairs) + 1) as announce:
+        execute_all(pairs, {"profile": profile, "interactive": False}, jobs, announce)
+        page = stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+        announce("the report: done")
+    return page
 
 
 def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
     """Write the sections' committed notebooks anew, with the outputs that the published records give."""
-    written = write_notebooks(_sources(names), jobs, _say)
+    sources = _sources(names)
+    with progress.pieces(len(sources)) as announce:
+        written = write_notebooks(sources, jobs, announce)
     if any(path.stem == PICTURED for path in written):
         (paths.ROOT / README_PICTURE).write_bytes(readme_picture())
     return written
@@ -75,10 +81,6 @@ def _sources(names: Sequence[str] | None = None) -> list[Path]:
 
 def _section(notebook: Path) -> str:
     return re.match(r"\d+(_\d+)*", notebook.stem)[0]
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def stitch(executed: Sequence[Path], out: Path) -> Path:

@@ -1,18 +1,20 @@
-"""Shows a batch of runs at work: live bars where somebody watches, lines now and then elsewhere."""
+"""Shows long work and the time left: live bars where somebody watches, lines now and then elsewhere."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
 from rigl_nb.runs.attempt import Event, Notify
-from rigl_nb.runs.cost import work
+from rigl_nb.runs.cost import duration, work
+from rigl_nb.runs.terminal import count, fold, say
 from rigl_nb.spec import RunSpec
 
 LINE_EVERY = 20.0  # seconds
-LAYOUT = "{l_bar}{bar:20}|{postfix}"
+LAYOUT = "{percentage:3.0f}% |{bar:10}| {desc}"
+PIECES = "{n_fmt} of {total_fmt} |{bar:10}| {desc}"
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
     before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
     finished, shown, start = 0, time.monotonic(), time.monotonic()
     bars, latest = {}, {}  # of the runs under way
-    with tqdm(total=100, disable=not live or not todo, bar_format=LAYOUT) as overall:
+    with tqdm(total=100, disable=not live or not todo, bar_format=LAYOUT, dynamic_ncols=True) as overall:
 
         def hear(event: Event) -> None:
             nonlocal finished, shown
@@ -35,7 +37,7 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                 latest[run_id] = f"{name}: {event.text}"
                 if live:
                     if run_id not in bars:
-                        bars[run_id] = tqdm(total=100, leave=False, bar_format=LAYOUT)
+                        bars[run_id] = tqdm(total=100, leave=False, bar_format=LAYOUT, dynamic_ncols=True)
                     _move(bars[run_id], event.step / event.spec.total_steps, latest[run_id])
             else:
                 latest.pop(run_id, None)
@@ -43,15 +45,16 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                     bars.pop(run_id).close()
             done[run_id] = max(amount, done[run_id])
             share, now = sum(done.values()) / total, sum(done.values()) - sum(before.values())
-            left = _clock((time.monotonic() - start) * (1 - share) * total / now) if now > 0 else "?"
+            left = duration((time.monotonic() - start) * (1 - share) * total / now) if now > 0 else "?"
             if event.kind in ("done", "failed"):
                 finished += 1
-                overall.write(f"[{finished}/{len(todo)}] {event.kind}: {name}: {event.text}", file=sys.stderr)
+                line = f"[{finished}/{len(todo)}] {event.kind}: {name}: {event.text}"
+                overall.write(fold(line), file=sys.stderr)
             elif not live and time.monotonic() - shown > LINE_EVERY:
                 shown = time.monotonic()
                 head = f"{share:4.0%}, {left} left; "
-                print(head + f"\n{'':{len(head)}}".join(latest.values()), file=sys.stderr, flush=True)
-            _move(overall, share, f"{finished}/{len(todo)} runs, {left} left")
+                say(head + f"\n{'':{len(head)}}".join(latest.values()))
+            _move(overall, share, f"{finished} of {count(len(todo), 'run')}, {left} left")
 
         try:
             yield hear
@@ -60,15 +63,32 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                 bar.close()
 
 
+@contextmanager
+def pieces(total: int, live: bool | None = None) -> Iterator[Callable[[str], None]]:
+    """A listener for pieces of work of about one size: called with a text as each of them ends."""
+    live = sys.stderr.isatty() if live is None else live
+    start = time.monotonic()
+    with tqdm(total=total, disable=not live, bar_format=PIECES, dynamic_ncols=True) as bar:
+        ended = 0
+
+        def hear(text: str) -> None:
+            nonlocal ended
+            ended += 1
+            if ended < total:
+                text += f"; about {duration((time.monotonic() - start) / ended * (total - ended))} left"
+            if live:
+                bar.set_description_str(text, refresh=False)
+                bar.update()
+            else:
+                say(f"[{ended}/{total}] {text}")
+
+        yield hear
+
+
 def _name(spec: RunSpec) -> str:
     return f"{spec.label} at {spec.density:g}, seed {spec.seed}"
 
 
 def _move(bar: tqdm, share: float, text: str) -> None:
     bar.n = round(100 * share, 1)
-    bar.set_postfix_str(text)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+    bar.set_description_str(text)
