@@ -152,6 +152,8 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
         print(fold("\n".join([there, *planned])))
         return 0
     say("\n".join([there, *planned[-1:]]))
+    if todo:
+        _writable(local.root)
     summary = engine.campaign(ask, local, published, display, execution=execution, workers=workers, deadline=deadline)
     for run_id, reason in summary.failed.items():
         say(f"failed: {run_id}: {reason}")
@@ -160,6 +162,13 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     if summary.left:
         say(f"{count(summary.left, 'run')} left: the same command goes on from here")
     return 1 if summary.failed else LEFT if summary.left else 0
+
+
+def _writable(folder: Path) -> None:
+    """Raise OSError now, once, where every run would fail for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _workers(options: argparse.Namespace, runs: int) -> int:

@@ -26,9 +26,9 @@ is that report as notebooks that run, with the trainings behind its tables and
 figures."""
 START = f"""\
 examples:
-  {PROGRAM} reproduce                  a first report, in a few minutes
-  {PROGRAM} status                     which runs exist, which are missing
-  {PROGRAM} run --section 05_1         the trainings of one section
+  {PROGRAM} reproduce            a first report, in a few minutes
+  {PROGRAM} status               which runs exist, which are missing
+  {PROGRAM} run --section 05_1   the trainings of one section
 
 A command may be stopped at any time; the same command goes on from there.
 Read on: `{PROGRAM} COMMAND --help` for what a command leaves where,

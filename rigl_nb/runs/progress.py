@@ -1,5 +1,6 @@
 """Shows long work and the time left: live bars where somebody watches, lines now and then elsewhere."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
     before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
     finished, shown, start = 0, time.monotonic(), time.monotonic()
     bars, latest = {}, {}  # of the runs under way
-    with tqdm(total=100, disable=not live or not todo, bar_format=LAYOUT, dynamic_ncols=True) as overall:
+    with _bar(100, LAYOUT, disable=not live or not todo) as overall:
 
         def hear(event: Event) -> None:
             nonlocal finished, shown
@@ -37,7 +38,7 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                 latest[run_id] = f"{name}: {event.text}"
                 if live:
                     if run_id not in bars:
-                        bars[run_id] = tqdm(total=100, leave=False, bar_format=LAYOUT, dynamic_ncols=True)
+                        bars[run_id] = _bar(100, LAYOUT, leave=False)
                     _move(bars[run_id], event.step / event.spec.total_steps, latest[run_id])
             else:
                 latest.pop(run_id, None)
@@ -68,7 +69,7 @@ def pieces(total: int, live: bool | None = None) -> Iterator[Callable[[str], Non
     """A listener for pieces of work of about one size: called with a text as each of them ends."""
     live = sys.stderr.isatty() if live is None else live
     start = time.monotonic()
-    with tqdm(total=total, disable=not live, bar_format=PIECES, dynamic_ncols=True) as bar:
+    with _bar(total, PIECES, disable=not live) as bar:
         ended = 0
 
         def hear(text: str) -> None:
@@ -77,8 +78,8 @@ def pieces(total: int, live: bool | None = None) -> Iterator[Callable[[str], Non
             if ended < total:
                 text += f"; about {duration((time.monotonic() - start) / ended * (total - ended))} left"
             if live:
-                bar.set_description_str(text, refresh=False)
-                bar.update()
+                bar.n = ended
+                bar.set_description_str(text)
             else:
                 say(f"[{ended}/{total}] {text}")
 
@@ -87,6 +88,12 @@ def pieces(total: int, live: bool | None = None) -> Iterator[Callable[[str], Non
 
 def _name(spec: RunSpec) -> str:
     return f"{spec.label} at {spec.density:g}, seed {spec.seed}"
+
+
+def _bar(total: int, layout: str, **options) -> tqdm:
+    """A bar as wide as the terminal; one that does not know its size shows tqdm's own bars as nothing."""
+    size = shutil.get_terminal_size()
+    return tqdm(total=total, bar_format=layout, ncols=size.columns, nrows=size.lines, **options)
 
 
 def _move(bar: tqdm, share: float, text: str) -> None:
