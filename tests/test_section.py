@@ -112,6 +112,13 @@ def test_the_overview_counts_published_runs(small):
     assert table.iloc[0][["section", "paper"]].tolist() == ["5.3", "1 of 4"]
 
 
+def test_a_run_of_two_sections_is_counted_once(small, monkeypatch):
+    monkeypatch.setattr(grids, "SECTIONS", {name: grids.SECTIONS["05_3"] for name in ("05_3", "06_2")})
+    results = Store(small.root.parent.parent / "results")
+    results.save(made(grids.specs("05_3", "paper")[0]))
+    assert section.totals()["paper"] == (1, 4)
+
+
 def test_tally():
     words = [claims.REPRODUCED, claims.NOT_ENOUGH, claims.NOT_ENOUGH]
     assert section.tally(words).splitlines() == [

@@ -67,6 +67,17 @@ def overview() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def totals() -> dict[str, tuple[int, int]]:
+    """Published runs and all runs of each profile; a run that two sections need counts once."""
+    results, counted = Store(paths.results()), {}
+    for profile in grids.EVIDENCE:
+        found = [grids.plan(name, profile, results.find) for name in grids.SECTIONS]
+        runs = {spec.run_id: spec for plan in found for spec in plan.specs}
+        future = sum(len(plan.future) for plan in found)
+        counted[profile] = int(results.frame(runs.values())["present"].sum()), len(runs) + future
+    return counted
+
+
 def train(
     name: str, profile: str, filters: Mapping[str, object], workers: int = 1, live: bool | None = None
 ) -> pd.DataFrame:
