@@ -37,7 +37,7 @@ def test_no_request_leaves_the_machine(page):
     assert asked and {urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
 
 
-@pytest.mark.parametrize("name", ["index", *SECTIONS])
+@pytest.mark.parametrize("name", ["index", "reference", *SECTIONS])
 def test_the_linked_pages_load_from_disk_alone(browser, report, name):
     page, asked = browser.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
@@ -86,22 +86,24 @@ def test_no_table_is_cut_off_on_a_desk(browser, report, name):
     assert over and max(over) <= 1
 
 
-def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report):
+@pytest.mark.parametrize("name", ["07_discussion", "reference"])
+def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.goto((report / "html" / f"{name}.html").as_uri())
     page.wait_for_load_state("networkidle")
     width = page.evaluate("document.documentElement.scrollWidth")
     page.close()
     assert width <= 400
 
 
+@pytest.mark.parametrize("name", ["07_discussion", "reference"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessible_in_light_and_dark(browser, report, scheme):
+def test_accessible_in_light_and_dark(browser, report, scheme, name):
     """Axe finds no serious fault: contrast, alternative texts, labels, language."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
-    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.goto((report / "html" / f"{name}.html").as_uri())
     page.wait_for_load_state("networkidle")
     found = Axe().run(page).response["violations"]
     page.close()

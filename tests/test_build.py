@@ -169,6 +169,13 @@ def test_a_browser_that_fails_is_named(report, tmp_path, monkeypatch):
         onefile.pdf(report / "report.html", tmp_path / "report.pdf")
 
 
+def test_the_page_about_the_code_is_linked_and_not_in_the_single_file(report):
+    page = (report / "html" / "reference.html").read_text()
+    assert 'id="rigl_nb.masks.drop"' in page and "<summary>source</summary>" in page
+    assert 'href="reference.html"' in (report / "html" / "1_first.html").read_text()
+    assert "rigl_nb.masks.drop" not in (report / "report.html").read_text()
+
+
 def test_the_one_notebook_runs_from_top_to_bottom(report, tmp_path):
     whole = nbformat.read(report / "report.ipynb", 4)
     nbformat.validate(whole)

@@ -15,9 +15,10 @@ ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph sparsifier published_code spec iteration train",
-    "runs": "record store attempt turns workers engine",
+    "runs": "terminal record store cost attempt progress turns workers engine",
     "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
-    " redistribution family tuning beyond section verdicts glance plots widgets onefile build commands",
+    " redistribution family tuning beyond section verdicts glance plots widgets reference onefile build"
+    " usage inventory commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

@@ -45,8 +45,8 @@ class Images:
 class Dataset:
     """Both parts of a data set, in canonical order."""
 
-    source: Source
-    train: Images
+    source: Source  # shape, classes, normalisation, augmentation
+    train: Images  # validation included
     test: Images
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 from rigl_nb import paths
+from rigl_nb.report import reference
 from rigl_nb.report.execute import execute_all
 from rigl_nb.report.onefile import inline, pdf
 from rigl_nb.report.pairs import KERNEL, injected, tidy, write_notebooks
@@ -91,6 +92,7 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     source = out / "source"
     shutil.copytree(paths.ROOT / "docs", source)
+    (source / "reference.md").write_text(reference.page(), encoding="utf-8")
     notebooks = {path.stem: _cleaned(path) for path in executed}
     for stem, notebook in notebooks.items():
         page = _page(notebook, present=set(notebooks))
