@@ -25,7 +25,6 @@ numfig_secnum_depth = 0
 math_number_all = False
 
 add_module_names = False
-python_maximum_signature_line_length = 90
 html_use_index = html_domain_indices = False
 
 mathjax_path = "mathjax/tex-svg.js"
