@@ -1,24 +1,23 @@
 # %% [markdown]
 # # Rigging the Lottery: an executable reproduction
 #
-# A neural network can be trained with most of its weights set to zero from the start. RigL {cite}`evci2020` moves the
-# few active ones: every 100 steps it drops the smallest and grows new ones where the gradient is largest. A report
-# {cite}`sundar2021` tested this on CIFAR-10 and CIFAR-100: "the central claim holds—given a fixed training budget, RigL
-# surpasses existing dynamic-sparse training methods over a range of target sparsities." These notebooks run that
-# report again. What was claimed, what holds, and on what evidence:
+# A neural network can be trained with most of its weights at zero. RigL {cite}`evci2020` moves the few active ones:
+# every 100 steps it drops the smallest and grows new ones where the gradient is largest. A report {cite}`sundar2021`
+# tested this: "the central claim holds—given a fixed training budget, RigL surpasses existing dynamic-sparse training
+# methods over a range of target sparsities." These notebooks run that report again.
 
 # %% tags=["parameters"]
 profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-glance", "caption": "The central claims. A line with a marker is a difference of two methods and its 95 % interval, in points of test accuracy; in brackets the section. A claim is reproduced when the whole interval lies in the coloured band."}, "image": {"alt": "Nine central claims as horizontal intervals around zero. By the printed values six are reproduced and three are inconclusive, RigL over SET on both data sets among these."}}
+# %% tags=["hide-input"]
 from rigl_nb.report import glance, section, tables, verdicts
 
 boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-glance.forest(glance.headlines(boards))
-
-# %% tags=["hide-input"]
 glance.answer(boards)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-glance", "caption": "The central claims. A line with a marker is a difference of two methods and its 95 % interval, in points of test accuracy; in brackets the section. A claim is reproduced when the whole interval lies in the coloured band."}, "image": {"alt": "Nine central claims as horizontal intervals around zero. By the printed values six are reproduced and three are inconclusive, RigL over SET on both data sets among these."}}
+glance.forest(glance.headlines(boards))
 
 # %% [markdown]
 # ## The notebooks

@@ -128,7 +128,7 @@ def test_network_references_are_found(text):
 
 
 def test_the_front_page_holds_the_contents(executed, tmp_path):
-    """Its notebook becomes index.html; in the single file the others follow as sections of the same level as its own."""
+    """Its notebook becomes index.html; in the single file the others follow as sections of that level."""
     front = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Front\n\n## Evidence")])
     nbformat.write(front, tmp_path / f"{build.FRONT}.ipynb")
     linking = nbformat.read(executed[0], 4)

@@ -99,7 +99,7 @@ def forest(lines: Sequence[Headline]) -> Figure:
     """
     if not lines:
         raise ValueError("no claim to draw: pass at least one")
-    figure = Picture(1.25 + 0.34 * len(lines))
+    figure = Picture(1.05 + 0.245 * len(lines))
     axis = figure.subplots()
     for place, line in enumerate(lines):
         low, high = _band(line.claim)

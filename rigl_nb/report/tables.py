@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
+from scipy.stats import ttest_ind_from_stats
 
 from rigl_nb.report.claims import (
     CONTRADICTED,
@@ -60,6 +61,7 @@ def comparison(
 
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
     density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
+    `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
     Our FLOPs are those of the profile that fills most cells. `uuid` names the table in the page's HTML.
     """
     order = published.sort_values(["density", "group"], kind="stable")
@@ -71,6 +73,9 @@ def comparison(
         names=["density", "group", "method"],
     )
     columns = {(_ACCURACY, name): [_accuracy(rows.get(c)) for c in cells] for name, rows in sources.items()}
+    if "paper" in sources:
+        both = ((sources["paper"].get(cell), sources["published"].get(cell)) for cell in cells)
+        columns["difference", "paper − published"] = [_difference(*pair) for pair in both]
     columns[_FLOPS, "published"] = [_flops(sources["published"].get(cell), 2) for cell in cells]
     filled = {name: sum(row["n"] > 0 for row in rows.values()) for name, rows in sources.items()} | {"published": 0}
     if any(filled.values()):
@@ -118,8 +123,7 @@ def banner(
 ) -> str:
     """Share of runs present, one Markdown line per profile, with the command that trains the rest.
 
-    `costs` says what the rest costs, by profile (`runs.cost.estimate`); None: nobody knows yet. `future` counts the
-    runs whose settings follow from results that are missing.
+    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
     """
     lines = []
     for name, runs in evidence.items():
@@ -143,7 +147,7 @@ def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid:
             "published": _printed_verdict(printed.get(verdict.claim)),
             "ours": _interval(verdict),
             "n": _count(verdict.n, verdict.collapsed),
-            "verdict": _words(verdict) + _missing(verdict),
+            "verdict": f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + _missing(verdict),
         }
         for verdict in ours
     ]
@@ -187,6 +191,16 @@ def _accuracy(row: Mapping | None) -> str:
     return f"{_mean(row)}{spread} (n = {_count(row['n'], row['collapsed'])})"
 
 
+def _difference(ours: Mapping | None, printed: Mapping | None) -> str:
+    """Format "+0.12"; a triangle where Welch's test rejects equal means (p < 0.05)."""
+    if not _mean(ours) or not _mean(printed):
+        return NONE
+    test = ttest_ind_from_stats(*(row[key] for row in (ours, printed) for key in ("mean", "std", "n")), equal_var=False)
+    difference = ours["mean"] - printed["mean"]
+    sign = ("▲ " if difference > 0 else "▼ ") if test.pvalue < 0.05 else ""
+    return f"{sign}{difference:+.2f}".replace("-", "−")
+
+
 def _count(n: int, collapsed: int) -> str:
     return f"{n}, {collapsed} collapsed" if collapsed else str(n)
 
@@ -210,22 +224,17 @@ def _interval(verdict: Verdict | None) -> str:
     return text.replace("-", "−")
 
 
-def _words(verdict: Verdict) -> str:
-    return f"{SYMBOLS[verdict.verdict]} {verdict.verdict}"
-
-
 def _printed_verdict(verdict: Verdict | None) -> str:
     if _interval(verdict) == NONE:
         return NONE
-    return f"{_interval(verdict)} {_words(verdict)}" + (", of the pairs that are printed" if verdict.missing else "")
+    partly = ", of the pairs that are printed" if verdict.missing else ""
+    return f"{_interval(verdict)} {SYMBOLS[verdict.verdict]} {verdict.verdict}{partly}"
 
 
 def _missing(verdict: Verdict) -> str:
-    if not verdict.missing:
-        return ""
     if len(verdict.missing) == 1:
         return f": {verdict.missing[0].label}"
-    return f" in {len(verdict.missing)} cells"
+    return f" in {len(verdict.missing)} cells" if verdict.missing else ""
 
 
 def _text(value: str) -> str:
