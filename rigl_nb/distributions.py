@@ -38,7 +38,7 @@ DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
 
 
 def counts(shapes: Shapes, densities: dict[str, float]) -> dict[str, int]:
-    """Active weights per layer: integers whose sum is floor(Σ n·d + ½), for n weights at density d in each."""
+    """Active weights per layer: integers whose sum is floor(Σ n·d + ½)."""
     return whole({name: math.prod(shape) * densities[name] for name, shape in shapes.items()})
 
 
