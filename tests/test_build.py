@@ -214,6 +214,8 @@ def test_commands_take_sections(tmp_path, monkeypatch):
     cells = '# %% tags=["parameters"]\nprofile = ""\ninteractive = True\n\n# %%\nprint("profile:", profile)\n'
     for name in ("01_one", "02_two"):
         (tmp_path / "notebooks" / f"{name}.py").write_text(f"# %% [markdown]\n# # Title {name}\n\n{cells}")
+    with pytest.raises(ValueError, match=r"02_two.ipynb does not exist: `python -m rigl_nb notebooks` makes it"):
+        build.reproduce(["02"], "smoke")
     assert build.make_notebooks(["02"]) == [tmp_path / "notebooks" / "02_two.ipynb"]
     page = build.reproduce(["02"], "smoke")
     assert page == tmp_path / "out" / "report" / "report.html"

@@ -1,5 +1,6 @@
 """What people see of a batch at work: on standard error, and nothing that a pipe would take for a result."""
 
+import itertools
 import sys
 
 import pytest
@@ -115,7 +116,7 @@ def test_every_run_under_way_is_shown(capsys, monkeypatch):
 def test_time_left_does_not_count_what_a_checkpoint_held(capsys, monkeypatch):
     """9 of 11 iterations were there, the tenth took 10 seconds: the last will take as long."""
     monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
-    clock = iter([0.0, 0.0, *[10.0] * 20])
+    clock = iter([0.0, 5.0, 10.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with display([FIRST], live=False) as notify:
         notify(Event(FIRST, "progress", 9, "epoch 1/1"))
@@ -123,6 +124,19 @@ def test_time_left_does_not_count_what_a_checkpoint_held(capsys, monkeypatch):
     first, second = lines(capsys)
     assert "? left" in first and "82%" in first
     assert "10 s left" in second and "91%" in second
+
+
+def test_a_long_training_says_less_and_less(capsys, monkeypatch):
+    """Ten hours with an event every 10 seconds: every 20 seconds in the beginning, every 12 minutes in the end."""
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    long = tiny(epochs=400)
+    with display([long], live=False) as notify:
+        for step in range(1, 3601):
+            notify(Event(long, "progress", step, "epoch 1/400"))
+    shown = lines(capsys)
+    assert 100 < len(shown) < 300
+    assert shown[-1].startswith(" 82%, 2.2 h left")
 
 
 def test_live_bars_for_every_run(capsys):

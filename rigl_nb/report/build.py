@@ -46,6 +46,9 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
     """
     folder = paths.build() / "notebooks"
     notebooks = [source.with_suffix(".ipynb") for source in _sources(names)]
+    for notebook in notebooks:
+        if not notebook.exists():
+            raise ValueError(f"{notebook} does not exist: `python -m rigl_nb notebooks` makes it of the .py")
     pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
     with progress.pieces(len(pairs) + 1) as announce:
         execute_all(pairs, {"profile": profile, "interactive": False}, jobs, announce)

@@ -13,7 +13,7 @@ from rigl_nb.runs.cost import duration, work
 from rigl_nb.runs.terminal import count, fold, say
 from rigl_nb.spec import RunSpec
 
-LINE_EVERY = 20.0  # seconds
+LINE_EVERY, SPARSER = 20.0, 0.02  # seconds between lines at first; later this share of the time so far
 LAYOUT = "{percentage:3.0f}% |{bar:10}| {desc}"
 PIECES = "{n_fmt} of {total_fmt} |{bar:10}| {desc}"
 
@@ -25,13 +25,15 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
     total = sum(work(spec) for spec in todo)
     done = dict.fromkeys((spec.run_id for spec in todo), 0.0)
     before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
-    finished, shown, start = 0, time.monotonic(), time.monotonic()
+    start = shown = time.monotonic()
+    finished = 0
     bars, latest = {}, {}  # of the runs under way
     with _bar(100, LAYOUT, disable=not live or not todo) as overall:
 
         def hear(event: Event) -> None:
             nonlocal finished, shown
             run_id, name = event.spec.run_id, _name(event.spec)
+            moment = time.monotonic()
             amount = work(event.spec) * (1 if event.kind == "failed" else event.step / event.spec.total_steps)
             if event.kind == "progress":
                 before.setdefault(run_id, amount)
@@ -46,13 +48,13 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                     bars.pop(run_id).close()
             done[run_id] = max(amount, done[run_id])
             share, now = sum(done.values()) / total, sum(done.values()) - sum(before.values())
-            left = duration((time.monotonic() - start) * (1 - share) * total / now) if now > 0 else "?"
+            left = duration((moment - start) * (1 - share) * total / now) if now > 0 else "?"
             if event.kind in ("done", "failed"):
                 finished += 1
                 line = f"[{finished}/{len(todo)}] {event.kind}: {name}: {event.text}"
                 overall.write(fold(line), file=sys.stderr)
-            elif not live and time.monotonic() - shown > LINE_EVERY:
-                shown = time.monotonic()
+            elif not live and moment - shown > max(LINE_EVERY, SPARSER * (moment - start)):
+                shown = moment
                 head = f"{share:4.0%}, {left} left; "
                 say(head + f"\n{'':{len(head)}}".join(latest.values()))
             _move(overall, share, f"{finished} of {count(len(todo), 'run')}, {left} left")
