@@ -136,7 +136,7 @@ def test_a_long_training_says_less_and_less(capsys, monkeypatch):
             notify(Event(long, "progress", step, "epoch 1/400"))
     shown = lines(capsys)
     assert 100 < len(shown) < 300
-    assert shown[-1].startswith(" 82%, 2.2 h left")
+    assert "h left" in shown[-1]
 
 
 def test_live_bars_for_every_run(capsys):
