@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from frames import runs
 from records import made, tiny
 
 from rigl_nb.report import claims, grids, section
+from rigl_nb.report.claims import Cell
 from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
+
+RANDOM, SET = Cell("RigL", "Random", 0.1), Cell("SET", "Random", 0.1)
 
 pytest_plugins = ["commands"]
 
@@ -127,3 +131,31 @@ def test_tally():
         "0 of 3 claims inconclusive",
         "2 of 3 claims not enough runs",
     ]
+
+
+def test_banner_counts_and_names_cost_and_command():
+    evidence = {
+        "paper": runs({RANDOM: [None] * 3}),
+        "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
+        "quick": runs({RANDOM: [70.0]}),
+    }
+    paper, short, quick = section.shares(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
+    assert paper == (
+        "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
+    )
+    assert short.startswith("- **short**: 2 of 3 runs; the rest: `python -m rigl_nb")
+    assert quick == "- **quick**: 1 of 1 runs"
+
+
+def test_banner_without_costs_or_section():
+    line = section.shares({"paper": runs({RANDOM: [None]})})
+    assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
+
+
+def test_banner_counts_the_runs_to_come():
+    line = section.shares({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
+    assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
+
+
+def test_a_profile_without_runs_has_none_missing():
+    assert section.shares({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"

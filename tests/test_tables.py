@@ -81,6 +81,18 @@ def test_paper_runs_get_their_difference_to_the_printed_mean():
     assert column(below, "paper − published", "difference")["0.1", "1", "RigL"] == "▼ −2.60"
 
 
+def test_pointing_at_a_mean_of_ours_shows_its_runs():
+    """Each number leads to its runs: accuracy and the name of the record."""
+    page = tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0, None, 93.25]})}).to_html()
+    titles = re.findall(r'title="([^"]*)"[^>]*>([^<]*)', page.replace("\xa0", " "))
+    assert titles == [
+        (
+            "91.00: RigL_0.1/seed-0\n93.25: RigL_0.1/seed-2",
+            "92.1 ± 1.59 (n = 2)",
+        )
+    ]
+
+
 def test_collapsed_runs_are_marked():
     frame = runs({SET: [90.0, 60.0]}, collapsed={(SET, 1)})
     cells = column(tables.comparison(TABLE2, {"paper": frame}), "paper")
@@ -171,31 +183,3 @@ def test_live_names_data_model_and_size():
 def test_live_without_published_values():
     table = tables.live(runs({Cell("RigL", "Random", 0.05): [97.0]}))
     assert list(table.data) == ["method", "density", "test accuracy", "FLOPs (train, test)"]
-
-
-def test_banner_counts_and_names_cost_and_command():
-    evidence = {
-        "paper": runs({RANDOM: [None] * 3}),
-        "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
-        "quick": runs({RANDOM: [70.0]}),
-    }
-    paper, short, quick = tables.banner(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
-    assert paper == (
-        "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
-    )
-    assert short.startswith("- **short**: 2 of 3 runs; the rest: `python -m rigl_nb")
-    assert quick == "- **quick**: 1 of 1 runs"
-
-
-def test_banner_without_costs_or_section():
-    line = tables.banner({"paper": runs({RANDOM: [None]})})
-    assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
-
-
-def test_banner_counts_the_runs_to_come():
-    line = tables.banner({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
-    assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
-
-
-def test_a_profile_without_runs_has_none_missing():
-    assert tables.banner({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"

@@ -67,7 +67,7 @@ def mask_update(before, kept, after, values=None, title: str = "") -> Figure:
     axis = figure.subplots()
     colors = ListedColormap([color for color, _ in STATES.values()])
     aspect = "equal" if cell >= SMALL_CELL else "auto"
-    axis.imshow(state, cmap=colors, vmin=-0.5, vmax=len(STATES) - 0.5, aspect=aspect, interpolation="none")
+    axis.imshow(state, cmap=colors, vmin=-0.5, vmax=len(STATES) - 0.5, aspect=aspect)
     axis.set(xlabel="input", ylabel="output unit", title=title)
     axis.grid(False)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -51,7 +51,29 @@ def banner(name: str) -> Markdown:
     frames = {profile: results.frame(plan.specs) for profile, plan in found.items()}
     missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
     costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
-    return Markdown(tables.banner(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+    return Markdown(shares(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+
+
+def shares(
+    evidence: Mapping[str, pd.DataFrame],
+    costs: Mapping[str, object] | None = None,
+    section: str | None = None,
+    future: Mapping[str, int] | None = None,
+) -> str:
+    """Share of runs present, one Markdown line per profile, with the command that trains the rest.
+
+    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
+    """
+    lines = []
+    for name, runs in evidence.items():
+        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
+        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
+        if present < len(runs) + later:
+            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
+            filters = f" --sections {section}" if section else ""
+            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def overview() -> pd.DataFrame:

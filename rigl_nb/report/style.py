@@ -27,6 +27,7 @@ STYLE = {
     "legend.columnspacing": 1.2,
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.5,
+    "image.interpolation": "none",  # pixels stay squares in a drawing too
 }
 
 # Okabe and Ito's eight colours, a grey and a wine red, which colour-blind readers can tell apart.

@@ -37,11 +37,13 @@ _RULE, _BOLD = "border-top: 1px solid;", "font-weight: bold;"
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, std (ddof 1, points), n and collapsed runs of every cell of `runs`, in order of appearance.
 
-    Collapsed runs are part of the mean. A cell without runs has n = 0 and a mean of NaN.
+    Collapsed runs are part of the mean. A cell without runs has n = 0 and a mean of NaN. `origin` names every run,
+    a line each, with its accuracy.
     """
     present = runs["present"].astype(bool)
     values = runs[["test_accuracy", "train_flops", "test_flops"]].astype(float).where(present)
-    values = values.assign(present=present, collapsed=runs["collapsed"].eq(True))
+    origin = runs["test_accuracy"].map("{:.2f}: ".format) + runs["run_id"]
+    values = values.assign(present=present, collapsed=runs["collapsed"].eq(True), origin=origin.where(present))
     groups = runs[KEY].join(values).groupby(KEY, sort=False, dropna=False)
     table = groups.agg(
         mean=("test_accuracy", "mean"),
@@ -50,6 +52,7 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         collapsed=("collapsed", "sum"),
         train_flops=("train_flops", "mean"),
         test_flops=("test_flops", "mean"),
+        origin=("origin", lambda lines: "\n".join(lines.dropna())),
     )
     return table.reset_index()
 
@@ -62,7 +65,8 @@ def comparison(
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
     density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
     `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
-    Our FLOPs are those of the profile that fills most cells. `uuid` names the table in the page's HTML.
+    Our FLOPs are those of the profile that fills most cells. Pointing at a mean of ours shows its runs. `uuid` names
+    the table in the page's HTML.
     """
     order = published.sort_values(["density", "group"], kind="stable")
     sources = {"published": _printed(order)}
@@ -89,6 +93,8 @@ def comparison(
     rules = np.where(frame.index.to_frame()[["density", "group"]].duplicated(), "", _RULE)
     styles = styles.add(pd.Series(rules, index=index), axis=0)
     table = _styled(frame, caption, uuid).apply(lambda _: styles, axis=None)
+    origins = {(_ACCURACY, name): [rows.get(c, {}).get("origin", "") for c in cells] for name, rows in sources.items()}
+    table = table.set_tooltips(pd.DataFrame(origins, index=index), as_title_attribute=True)
     return table.apply_index(lambda _: rules, axis="index")
 
 
@@ -113,28 +119,6 @@ def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = No
     """A table without its index, in the look of the others; `formats` by column, "–" where a value is missing."""
     styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).hide(axis="index").format(formats, na_rep=NONE)
     return styler.set_caption(caption) if caption else styler
-
-
-def banner(
-    evidence: Mapping[str, pd.DataFrame],
-    costs: Mapping[str, object] | None = None,
-    section: str | None = None,
-    future: Mapping[str, int] | None = None,
-) -> str:
-    """Share of runs present, one Markdown line per profile, with the command that trains the rest.
-
-    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
-    """
-    lines = []
-    for name, runs in evidence.items():
-        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
-        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
-        if present < len(runs) + later:
-            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
-            filters = f" --sections {section}" if section else ""
-            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid: str = "scoreboard") -> Styler:
