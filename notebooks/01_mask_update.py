@@ -231,7 +231,7 @@ print(f"{len(due)} updates, at t = {due[0]}, {due[1]}, …, {due[-1]:,}")
 # %% [markdown]
 # Early updates change a lot, late ones a little. After $T_\text{end}$ the mask is fixed and the weights can settle.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drop-fraction", "caption": "The drop fraction over the report's training on CIFAR-10. Every dot is an update."}, "image": {"alt": "A curve that starts at 0.3, falls along half a cosine and is 0 from the end of the updates on."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drop-fraction", "caption": "The drop fraction over the report's training on CIFAR-10. Every dot is an update: early ones replace almost a third of the connections, the last ones next to none."}, "image": {"alt": "A curve that starts at 0.3, falls along half a cosine and is 0 from the end of the updates on."}}
 plots.drop_fraction_curve(spec.alpha, spec.t_end, due)
 
 # %% [markdown]
@@ -356,7 +356,7 @@ print(f"{int(correct.sum())} of {len(correct)} test images are right")
 # the weights of each state.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-first-update", "caption": "The first update of the hidden layer, with RigL."}, "image": {"alt": "A matrix of 32 rows and 64 columns, most of it inactive; kept, dropped, grown and regrown weights in four colours."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-first-update", "caption": "The first update of the hidden layer, with RigL. The grown weights gather in a few rows: the units with large gradients."}, "image": {"alt": "A matrix of 32 rows and 64 columns, most of it inactive; kept, dropped, grown and regrown weights in four colours."}}
 def draw_update(update):
     moved = int((update["before"] & ~update["kept"]).sum())
     title = f"update at t = {update['t']}: f = {update['fraction']:.3f}, k = {moved}"
@@ -386,7 +386,7 @@ METHODS, ALPHAS = ["RigL", "SET"], [0.1, 0.3, 0.5]
 ends = {f"after {name}": train(name, 0.3)[1][-1]["after"] for name in METHODS}
 layers = {"before training": updates[0]["before"]} | ends
 
-# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel. Left: before training, the same for both methods. The brighter, the more."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET they are spread more widely."}}
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel; the brighter, the more. Before training (left) they are spread evenly. RigL moves them to the middle columns, where the digits are; SET does not."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET they are spread more widely."}}
 rcParams.update(style.STYLE)
 figure = style.Picture(2.8)
 axes = figure.subplots(1, 3)

@@ -70,7 +70,7 @@ tables.comparison(
 # profile, one marker for each seed. Look for two things: ERK (middle) lies above Random (left), and the gap between the
 # methods closes as the density grows.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Figure 1 of the report: test accuracy across densities. Open markers: published. Filled markers: ours."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Figure 1 of the report: test accuracy across densities. Open markers: published. Filled markers: ours. ERK (middle) lies above Random (left), and the gap between methods closes as the density grows."}}
 figure_1 = claims.with_reference(printed, grids.published("table4_tuning"))
 plots.accuracy_by_density(evidence["paper"], figure_1)
 
