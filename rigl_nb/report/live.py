@@ -68,6 +68,9 @@ class Panel:
 
     def _label(self, disabled: bool, words: str) -> None:
         self.button.disabled, self.button.description = disabled, words
+        # ipykernel hears a widget in the shell that wrote to it last: this one, which the cell keeps busy. Without a
+        # last writer it goes by the message, and JupyterLab sends those of widgets to a subshell.
+        vars(self.button.comm).pop("_reply_subshell_id", None)
 
     def _show_runs(self, tally: Tally, bars: dict[str, ipywidgets.HBox]) -> None:
         """A row for every run under way, in a fixed order; rows of others go."""
