@@ -19,7 +19,7 @@ RESERVE = 3.0  # seconds kept of a time budget for the last checkpoints
 
 @dataclass
 class Stop:
-    """Whether a batch must end: at a signal, when `asked` says so, or before `deadline` (of `time.monotonic`) passes."""
+    """Whether a batch must end: at a signal, when `asked` says so, or before `deadline` (of `time.monotonic`)."""
 
     deadline: float = math.inf
     signals: list[int] = field(default_factory=list)
