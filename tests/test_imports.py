@@ -17,7 +17,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " execution.graph sparsifier published_code spec iteration train",
     "runs": "record store attempt turns workers engine",
     "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
-    " redistribution family tuning beyond training live section verdicts plots hover widgets build commands",
+    " redistribution family tuning beyond training live section verdicts plots hover widgets gallery build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

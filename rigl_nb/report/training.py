@@ -1,7 +1,7 @@
 """What happened while runs trained, for any set of records: one figure in which they can be compared."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from rigl_nb.report.matching import layers
 from rigl_nb.report.redistribution import trajectory
 from rigl_nb.report.style import INIT_LINE, STYLE, Picture, method_style
 from rigl_nb.runs.record import Record
+from rigl_nb.spec import RunSpec
 
 PALEST = 0.6  # how far the lightest shade of a method's colour is from it, on the way to white
 FEW = 10  # epochs of a run whose points are marked
@@ -49,7 +50,7 @@ def groups(records: Iterable[Record]) -> list[Group]:
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(record.spec.config_id, []).append(record)
-    names = _names([runs[0].spec for runs in found.values()])
+    called = names(runs[0].spec for runs in found.values())
     look = {config: (runs[0].spec.method, _line(runs[0].spec.init)) for config, runs in found.items()}
     result = []
     for config, runs in found.items():
@@ -57,7 +58,7 @@ def groups(records: Iterable[Record]) -> list[Group]:
         lighter = PALEST * alike.index(config) / max(len(alike) - 1, 2)
         style = method_style(runs[0].spec.method)
         color = tuple((1 - lighter) * part + lighter for part in to_rgb(style["color"]))
-        result.append(Group(names[config], tuple(runs), color, look[config][1], style["marker"]))
+        result.append(Group(called[config], tuple(runs), color, look[config][1], style["marker"]))
     return result
 
 
@@ -65,16 +66,19 @@ def _line(init: str | None) -> str | tuple:
     return INIT_LINE.get(init, "-" if init in (None, "Random") else "-.")
 
 
-def _names(specs: Sequence) -> dict[str, str]:
+def names(specs: Iterable[RunSpec]) -> dict[str, str]:
     """Names by config_id: the row's name and density, and of those that share them what differs."""
-    names = {spec.config_id: f"{spec.label} at {spec.density:g}" for spec in specs}
-    for name in set(names.values()):
-        alike = [spec for spec in specs if names[spec.config_id] == name]
-        told = [field for field in TELLING if len({getattr(spec, field) for spec in alike}) > 1]
-        for spec in alike:
-            words = [TELLING[field].format(getattr(spec, field)) for field in told]
-            names[spec.config_id] = ", ".join([name, *words])
-    return names
+    known = {spec.config_id: spec for spec in specs}
+    sharing: dict[str, list[str]] = {}
+    for config, spec in known.items():
+        sharing.setdefault(f"{spec.label} at {spec.density:g}", []).append(config)
+    result = {}
+    for name, configs in sharing.items():
+        told = [field for field in TELLING if len({getattr(known[config], field) for config in configs}) > 1]
+        for config in configs:
+            words = [TELLING[field].format(getattr(known[config], field)) for field in told]
+            result[config] = ", ".join([name, *words])
+    return result
 
 
 @rc_context(STYLE)
@@ -148,10 +152,10 @@ def _layers(axis: Axes, group: Group) -> None:
     if not group.records[0].active[0]["counts"]:
         return
     spec = group.records[0].spec
-    names, paths = list(layers(spec.model, spec.data)[0]), [trajectory(record) for record in group.records]
-    start, end = (np.mean([[path[at].get(name, 1) for name in names] for path in paths], axis=0) for at in (0, -1))
+    shapes, paths = layers(spec.model, spec.data)[0], [trajectory(record) for record in group.records]
+    start, end = (np.mean([[path[at].get(name, 1) for name in shapes] for path in paths], axis=0) for at in (0, -1))
     style = {"color": group.color, "linestyle": group.linestyle, "marker": ".", "markersize": 4}
-    places = range(1, len(names) + 1)
+    places = range(1, len(shapes) + 1)
     if not np.allclose(start, end):
         axis.plot(places, start, linewidth=1, alpha=0.3, **style)
     axis.plot(places, end, label=group.name, **style)

@@ -50,7 +50,7 @@ def controls(draw: Draw, interactive: bool, **choices: Sequence[Any]) -> ipywidg
 
     def redraw(_change=None):
         chosen = {name: menu.value for name, menu in menus.items()}
-        picture.value = _markup(draw(**chosen), _words(chosen))
+        picture.value = markup(draw(**chosen), _words(chosen))
 
     for menu in menus.values():
         menu.observe(redraw, names="value")
@@ -62,7 +62,7 @@ def _words(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in chosen.items())
 
 
-def _markup(drawn: Figure | HTML, alt: str) -> str:
+def markup(drawn: Figure | HTML, alt: str) -> str:
     """A drawing as HTML; a figure as an image, which every viewer shows."""
     if isinstance(drawn, HTML):
         return drawn.data
@@ -79,7 +79,7 @@ def _widget(frames: Sequence, draw: Draw, labels: Sequence[str]) -> ipywidgets.V
 
     def redraw(_change=None):
         label.value = labels[slider.value]
-        picture.value = _markup(draw(frames[slider.value]), label.value)
+        picture.value = markup(draw(frames[slider.value]), label.value)
 
     def move(by: int) -> None:
         slider.value += by  # the slider itself stops at its ends
@@ -112,7 +112,7 @@ def _player(drawn: Sequence[Figure | HTML], labels: Sequence[str]) -> HTML:
     last = len(drawn) - 1
     figures = [
         f'<figure style="margin:0;display:{"none" if place else "block"}">'
-        f"{_markup(picture, label)}<figcaption>{html.escape(label)}</figcaption></figure>"
+        f"{markup(picture, label)}<figcaption>{html.escape(label)}</figcaption></figure>"
         for place, (picture, label) in enumerate(zip(drawn, labels, strict=True))
     ]
     buttons = (
