@@ -87,7 +87,7 @@ def train(
     if summary.failed:
         raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
     if summary.left:
-        print(f"stopped: {summary.left} runs left, the same cell goes on from here")
+        print(f"stopped: {summary.left} run{'s' * (summary.left > 1)} left, the same cell goes on from here")
     return local.frame(ask())
 
 
