@@ -41,6 +41,7 @@ def server(tmp_path_factory):
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "RIGL_BUILD": str(folder / "build"),
+        "OMP_NUM_THREADS": "1",  # two kernels on two cores
     }
     port = free_port()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
@@ -123,13 +124,13 @@ def _open(page, address):
                 raise
 
 
-def run_all(page):
+def run_all(page, what="Run All Cells"):
     """Start all cells; again where the kernel was not ready, and Lab only cleared the outputs, or said so."""
     for _ in range(8):
         if (said := page.locator("dialog.jp-Dialog")).count():
             said.locator(".jp-mod-accept").first.click()
         page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.get_by_role("menuitem", name=what, exact=True).click()
         try:
             page.wait_for_function(f"() => {{ {PROMPTS} return texts.includes('[*]:'); }}", timeout=5_000)
             return

@@ -140,9 +140,10 @@ def stop_and_go_on(page, folder):
     held = torch.load(local.path(spec, ".checkpoint"), weights_only=True)["step"]
     assert 0 < held < spec.total_steps and local.find(spec) is None
     code = f"from rigl_nb.report import section; section.train('05_1', 'smoke', {TRAINED})"
-    alone = os.environ | {"RIGL_BUILD": str(folder / "undisturbed")}
+    alone = os.environ | {"RIGL_BUILD": str(folder / "undisturbed"), "OMP_NUM_THREADS": "1"}
     undisturbed = subprocess.Popen([sys.executable, "-c", code], env=alone, cwd=paths.ROOT, stderr=subprocess.DEVNULL)
-    run_all(page)
+    page.locator(".jp-CodeCell", has_text="section.train(").locator(".jp-InputArea-editor").click()
+    run_all(page, "Run Selected Cell and All Below")
     page.locator("caption", has_text="On this machine: digits").wait_for()
     wait_until_run(page)
     assert page.get_by_text("1 of 1 runs").is_visible()
