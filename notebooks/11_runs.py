@@ -18,7 +18,8 @@ from rigl_nb.report import gallery, tables, training
 # A row is a *configuration*: everything that a run is, except its seed. There are n runs of it, one for each seed. The
 # accuracy is their mean and standard deviation on the test images, in percent. FLOPs are fractions of the dense
 # model's, of a training and of one prediction. The time is the mean of one run. The commit is the version of the code
-# that trained it. Compare accuracies only within a profile: the profiles train for different times.
+# that trained it. "0 held out" means: no image was held out to validate. Compare accuracies only within a profile: the
+# profiles train for different times.
 
 # %%
 published = gallery.records()
@@ -60,4 +61,4 @@ view
 
 # %%
 for name, rows in found.groupby("profile", sort=False):
-    print(f"{name}: {rows['n'].sum()} runs of {len(rows)} configurations")
+    print(f"{name:6} configurations: {len(rows):3}, runs: {rows['n'].sum():3}")

@@ -49,8 +49,8 @@ def test_a_row_for_every_configuration(stores):
         "network": "digits, wrn-10-1",
         "configuration": "RigL (ERK) at 0.2",
         "n": 2,
-        "test accuracy": "90.5 ± 0.71",
-        "FLOPs (train, test)": "0.167×, 0.143×",
+        "test accuracy": "90.5\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.71",
+        "FLOPs (train, test)": "0.167,\N{NO-BREAK SPACE}0.143",
         "seconds": "33",
         "commit": "0123456",
         "hardware": "Abacus, 2 cores",
@@ -90,6 +90,11 @@ def test_without_a_kernel_a_frame_for_every_method(stores, monkeypatch):
     assert page.count("<figure") == 2
     assert "<figcaption>SET, profile quick: 1 run</figcaption>" in page
     assert "<figcaption>RigL, profile quick: 2 runs</figcaption>" in page
+
+
+def test_a_machine_without_marks():
+    assert gallery._machine("Intel(R) Xeon(R) Processor, 2 cores") == "Intel Xeon, 2 cores"
+    assert gallery._machine("NVIDIA H100 80GB HBM3") == "NVIDIA H100 80GB HBM3"
 
 
 def test_a_run_of_ones_own_length_is_other():

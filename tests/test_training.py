@@ -88,7 +88,7 @@ def test_costs_are_a_marker_for_every_run():
 
 def test_what_a_method_does_not_have_is_said():
     dense = record("Dense", counts=({},))
-    dense = replace(dense, history=tuple(row | {"drop_fraction": None} for row in dense.history))
+    dense = replace(dense, history=tuple(row | {"drop_fraction": 0.0} for row in dense.history))
     figure = training.training_plots([dense])
     assert [axis.texts[0].get_text() for axis in figure.axes if axis.texts] == [
         "no method that moves its masks",

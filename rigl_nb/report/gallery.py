@@ -1,5 +1,6 @@
 """All runs that have a record: as a table of configurations, and chosen by menus for the training plots."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
@@ -24,6 +25,7 @@ FACETS: Mapping[str, Callable[[RunSpec], object]] = {  # the menus, and what a r
     "density": lambda spec: spec.density,
     "length": lambda spec: f"{spec.multiplier}×",
 }
+NO_BREAK = "\N{NO-BREAK SPACE}"
 FIRST = {"method": ("Dense", "Static", "SET", "RigL"), "init": ("none", "Random"), "density": (0.1, 1.0)}
 
 
@@ -54,7 +56,7 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for config, runs in groups.items():
         spec, accuracies = runs[0].spec, [run.test_accuracy for run in runs]
-        spread = f" ± {stdev(accuracies):.2f}" if len(runs) > 1 else ""
+        spread = f"{NO_BREAK}±{NO_BREAK}{stdev(accuracies):.2f}" if len(runs) > 1 else ""
         commits = sorted({(run.provenance["commit"] or "unknown")[:7] for run in runs})
         rows.append(
             {
@@ -63,17 +65,23 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
                 "configuration": called[config],
                 "n": len(runs),
                 "test accuracy": f"{mean(accuracies):.1f}{spread}",
-                "FLOPs (train, test)": f"{_share(runs, 'train_flops')}, {_share(runs, 'test_flops')}",
+                "FLOPs (train, test)": _shares(runs),
                 "seconds": f"{mean(run.seconds for run in runs):,.0f}",
                 "commit": ", ".join(commits),
-                "hardware": ", ".join(sorted({run.provenance["hardware"] for run in runs})),
+                "hardware": ", ".join(sorted({_machine(run.provenance["hardware"]) for run in runs})),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _share(runs: Sequence[Record], name: str) -> str:
-    return f"{mean(getattr(run, name) for run in runs):.3f}×"
+def _shares(runs: Sequence[Record]) -> str:
+    train, test = (mean(getattr(run, name) for run in runs) for name in ("train_flops", "test_flops"))
+    return f"{train:.3f},{NO_BREAK}{test:.3f}"
+
+
+def _machine(hardware: str) -> str:
+    """A processor's name without marks and common words: "Intel Xeon, 2 cores"."""
+    return re.sub(r"\(R\)|\(TM\)| CPU| Processor", "", hardware)
 
 
 def by_method(found: Sequence[Record], interactive: bool = False):

@@ -27,7 +27,7 @@ TELLING = {  # what sets configurations of one name apart, in this order
     "learning_rate": "η {:g}",
     "alpha": "α {:g}",
     "delta_t": "ΔT {}",
-    "validation": "{} images held out",
+    "validation": "{} held out",
 }
 
 
@@ -124,9 +124,9 @@ def _handle(group: Group) -> Line2D:
 
 
 def _curve(axis: Axes, group: Group, key: str, alpha: float = 1.0, seeds: bool = True, **look) -> None:
-    """The mean over the seeds, and each of several seeds thinly; nothing where no epoch has a value."""
+    """The mean over the seeds, and each of several seeds thinly; nothing where all is missing or 0."""
     values = np.array([[_number(row.get(key)) for row in record.history] for record in group.records])
-    if np.isnan(values).all():
+    if not np.nan_to_num(values).any():
         return
     epochs = [row["epoch"] for row in group.records[0].history]
     style = {"color": group.color, "linestyle": group.linestyle, **look}
