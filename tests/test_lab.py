@@ -59,16 +59,15 @@ def test_all_cells_run_and_every_control_moves(notebook, server, name):
 
 def choose_every_value(page):
     """The picture's words name what every menu says."""
-    picture = page.locator(".widget-vbox:has(select) .widget-html-content img")
+    picture = page.locator(".widget-vbox:has(select) .widget-html-content")
+    drawn = "([e, words]) => [...e.querySelectorAll('img')].some(i => i.alt.includes(words) && i.naturalWidth > 300)"
     menus = page.locator(".widget-vbox .widget-dropdown select")
     assert menus.count() == 2
     for number in range(menus.count()):
         menu = menus.nth(number)
         for option in reversed(menu.locator("option").all_inner_texts()):
             menu.select_option(label=option)
-            handle = picture.element_handle()
-            page.wait_for_function("([e, word]) => e.alt.includes(`= ${word}`)", arg=[handle, option])
-            assert picture.evaluate("e => e.complete && e.naturalWidth") > 300
+            page.wait_for_function(drawn, arg=[picture.element_handle(), f"= {option}"])
 
 
 def point_at_a_weight(page):
