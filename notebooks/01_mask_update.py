@@ -29,7 +29,7 @@ from matplotlib import rcParams
 from torch.nn import functional as F
 
 from rigl_nb import data, masks, methods, models, rng, schedules
-from rigl_nb.report import plots, style, widgets
+from rigl_nb.report import hover, plots, style, widgets
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import RunSpec
 
@@ -132,7 +132,8 @@ plots.mask_update(
 )
 
 # %% [markdown]
-# And step by step. The numbers in the cells are what each step looks at.
+# And step by step. The numbers in the cells are what each step looks at. Hold the mouse over a cell: it tells the
+# weight, its gradient, and why it stays, goes or comes.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 STAGES = {
@@ -141,12 +142,14 @@ STAGES = {
     "3. score for growth: |gradient|": (mask, kept, new_mask, gradient.abs()),
     "4. the weights afterwards": (mask, kept, new_mask, new_weight),
 }
-widgets.stepper(
-    list(STAGES),
-    lambda stage: plots.mask_update(*STAGES[stage], title=stage),
-    interactive,
-    labels=list(STAGES),
-)
+
+
+def draw_stage(stage):
+    *three, values = STAGES[stage]
+    return hover.mask_update(*three, weight, gradient, values=values, title=stage)
+
+
+widgets.stepper(list(STAGES), draw_stage, interactive, labels=list(STAGES))
 
 # %% [markdown]
 # This is all of RigL's update. In the module it is one pure function, `rigl_update`: it takes tensors, gives new ones
@@ -417,14 +420,30 @@ print({title: int(border(layer).sum()) for title, layer in layers.items()})
 # ## Step through the updates
 #
 # Move the slider to step through all updates of the training. With a kernel (in JupyterLab) you can also choose the
-# method and α: the network is then trained again, by the code above, in less than a second.
+# method and α: the network is then trained again, by the code above, in less than a second. There, every cell tells
+# its numbers and its reason when the mouse is over it.
+
+
+# %% tags=["hide-input"]
+def with_reasons(method):
+    """Draw an update of a method with the reasons of all 2,048 weights."""
+    by_chance = method == "SET"
+
+    def draw(update):
+        shown = [update[k] for k in ("before", "kept", "after", "weight", "gradient")]
+        return hover.mask_update(
+            *shown, by_chance, title=f"update at t = {update['t']}"
+        )
+
+    return draw
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 def step_through(method, alpha):
     updates = train(method, alpha)[1]
     names = [f"update {n} of {len(updates)}" for n in range(1, len(updates) + 1)]
-    return widgets.stepper(updates, draw_update, interactive, names)
+    draw = with_reasons(method) if interactive else draw_update
+    return widgets.stepper(updates, draw, interactive, names)
 
 
 if interactive:

@@ -43,18 +43,18 @@ def test_sizes_count_the_runs_to_come(small):
 
 
 def test_training_follows_the_search_to_its_end(small, capsys):
-    here = section.train("05_3", "smoke", {}, live=False)
+    here = section.train("05_3", "smoke", {})
     assert here["present"].all() and list(here["method"]) == ["RigL", "RigL", "Dense", "SET"]
     assert len(set(here["config_id"])) == 4, "the second trial has a rate of its own"
     assert len(small.records()) == 4
-    again = section.train("05_3", "smoke", {}, live=False)
+    again = section.train("05_3", "smoke", {})
     pd.testing.assert_frame_equal(again, here)
-    only = section.train("05_3", "smoke", {"method": "SET"}, live=False)
+    only = section.train("05_3", "smoke", {"method": "SET"})
     assert list(only["method"]) == ["SET"]
 
 
 def test_an_empty_profile_trains_nothing(small, capsys):
-    here = section.train("05_3", "", {}, live=False)
+    here = section.train("05_3", "", {})
     assert here.empty and not small.root.exists()
     section.show(here)
     assert "No run was trained here" in capsys.readouterr().out
@@ -64,7 +64,7 @@ def test_published_runs_are_not_trained_again(small):
     results = Store(small.root.parent.parent / "results")
     for spec in grids.specs("05_3", "smoke"):
         results.save(made(spec))
-    here = section.train("05_3", "smoke", {}, live=False)
+    here = section.train("05_3", "smoke", {})
     assert list(here["present"]) == [False, True, False, False], "only the second trial was missing"
 
 
@@ -75,7 +75,7 @@ def test_a_crash_is_raised_with_its_reason(small, monkeypatch):
 
     monkeypatch.setattr(attempt, "train", crash)
     with pytest.raises(RuntimeError, match=r"3 runs failed.*no luck"):
-        section.train("05_3", "smoke", {}, live=False)
+        section.train("05_3", "smoke", {})
 
 
 def test_evidence_records_and_banner_follow_the_published_trials(small):

@@ -6,10 +6,11 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, tables
+from rigl_nb.report import claims, grids, live, tables
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
+from rigl_nb.runs.terminal import count
 from rigl_nb.spec import RunSpec
 
 
@@ -101,21 +102,26 @@ def totals() -> dict[str, tuple[int, int]]:
 
 
 def train(
-    name: str, profile: str, filters: Mapping[str, object], workers: int = 1, live: bool | None = None
+    name: str, profile: str, filters: Mapping[str, object], workers: int = 1, interactive: bool = False
 ) -> pd.DataFrame:
     """Train what no record holds of a profile's runs, then return what this machine trained of them.
 
     An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
-    Raises RuntimeError with the reasons when runs crash.
+    `interactive`: bars and a Stop button for JupyterLab, else lines of text. Raises RuntimeError with the reasons when
+    runs crash.
     """
     local, results = Store(paths.runs()), Store(paths.results())
 
     def ask() -> list[RunSpec]:
         return grids.plan(name, profile, finding(local, results), **filters).specs if profile else []
 
-    summary = engine.campaign(ask, local, [results], lambda todo: progress.display(todo, live), workers=workers)
+    panel = live.Panel() if interactive else None
+    watched = {"show": panel.watch, "asked": panel.asked} if panel else {"show": progress.display}
+    summary = engine.campaign(ask, local, [results], workers=workers, **watched)
     if summary.failed:
         raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+    if summary.left:
+        print(f"stopped: {count(summary.left, 'run')} left, the same cell goes on from here")
     return local.frame(ask())
 
 

@@ -72,14 +72,15 @@ def run(
     execution: Execution | None = None,
     workers: int = 1,
     deadline: float = math.inf,
+    asked: Callable[[], bool] = lambda: False,
     notify: Notify = lambda event: None,
 ) -> Summary:
     """Train what neither `store` nor `published` holds and save it in `store`, in the given order.
 
     `execution.sharing` runs take turns in this process, which overlaps them on a GPU. With several workers each run
     gets a process of its own with one CPU thread, which suits tiny networks. A crash is kept with its reason and does
-    not stop the others. SIGINT, SIGTERM and the `deadline` (of `time.monotonic`) leave checkpoints behind; the same
-    call goes on from them.
+    not stop the others. SIGINT, SIGTERM, the `deadline` (of `time.monotonic`) and `asked`, when it says yes, leave
+    checkpoints behind; the same call goes on from them.
     """
     published = tuple(published)
     todo = missing(specs, store, *published)
@@ -98,7 +99,7 @@ def run(
         notify(event)
 
     with turns.deferred() as signals:
-        stop = turns.Stop(deadline, signals)
+        stop = turns.Stop(deadline, signals, asked)
         while todo and not stop.due(0):
             if workers > 1 and len(todo) > 1 and any(not busy(spec, store) for spec in todo):
                 in_processes(todo, setting, workers, stop, hear)

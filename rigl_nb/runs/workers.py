@@ -20,7 +20,7 @@ def in_processes(todo: list[RunSpec], setting: Setting, workers: int, stop: Stop
     queue, running = deque(todo), {}
     deadline = stop.deadline - turns.RESERVE / 2  # a process leaves before its parent has to
     try:
-        while (running or (queue and not stop.due(0))) and not stop.signals:
+        while (running or (queue and not stop.due(0))) and not stop.wanted:
             while len(running) < workers and not stop.due(0):
                 spec = turns.next_ready(queue, (other for _, other in running.values()))
                 if not spec:
