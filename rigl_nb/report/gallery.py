@@ -27,7 +27,12 @@ FACETS: Mapping[str, Callable[[RunSpec], object]] = {  # the menus, and what a r
     "length": lambda spec: f"{spec.multiplier}×",
 }
 NO_BREAK = "\N{NO-BREAK SPACE}"
-FIRST = {"method": ("Dense", "Static", "SET", "RigL"), "init": ("none", "Random"), "density": (0.1, 1.0)}
+FIRST = {
+    "method": ("Dense", "Static", "SET", "RigL"),
+    "init": ("none", "Random"),
+    "density": (0.1, 1.0),
+    "length": ("1×",),
+}
 
 
 def profile(spec: RunSpec) -> str:
