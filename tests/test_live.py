@@ -35,7 +35,7 @@ def test_bars_follow_the_events(shown):
         assert len(rows(panel)) == 1 and panel.overall.value == pytest.approx(12 / 22)
         assert panel.ends.value == "✓ RigL (ERK) at 0.2, seed 0: test 91.70 %"
         notify(Event(SECOND, "failed", text="no luck"))
-        assert panel.words.value == "2 of 2 runs, 0:00 left" and panel.overall.value == 1
+        assert panel.words.value == "2 of 2 runs, 0 s left" and panel.overall.value == 1
     assert rows(panel) == [] and panel.button.disabled and panel.button.description == "ended"
     assert panel.ends.value.endswith("✗ failed: SET (ERK) at 0.2, seed 1: no luck")
 

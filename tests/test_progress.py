@@ -116,10 +116,12 @@ def test_every_run_under_way_is_shown(capsys, monkeypatch):
 def test_time_left_does_not_count_what_a_checkpoint_held(capsys, monkeypatch):
     """9 of 11 iterations were there, the tenth took 10 seconds: the last will take as long."""
     monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
-    clock = iter([0.0, 5.0, 10.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with display([FIRST], live=False) as notify:
+        clock[0] = 5.0
         notify(Event(FIRST, "progress", 9, "epoch 1/1"))
+        clock[0] = 10.0
         notify(Event(FIRST, "progress", 10, "epoch 1/1"))
     first, second = lines(capsys)
     assert "? left" in first and "82%" in first
