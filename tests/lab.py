@@ -15,7 +15,10 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from rigl_nb import paths
 
-PROMPTS = "const texts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());"
+# Of the cells whose code is not folded: a folded one has no prompt. The last one of every notebook is open.
+PROMPTS = (
+    "const texts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent.trim());"
+)
 LONGEST = 120_000  # milliseconds for a notebook to run, on a busy machine
 AHEAD = 1  # notebooks that run already while a test looks at another
 NAMES = [path.stem for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))]

@@ -47,7 +47,8 @@ def test_png_keeps_the_methods_colours():
 
 def test_a_notebook_shows_the_picture_itself():
     figure = Picture(2.0)
-    assert figure._repr_svg_() == svg(figure)
+    assert figure._repr_svg_() == svg(figure) and figure._repr_png_() == png(figure)
+    assert Image.open(io.BytesIO(figure._repr_png_())).size == (840, 240)
     assert ElementTree.fromstring(svg(figure)).get("viewBox") == "0 0 504 144"  # points
 
 

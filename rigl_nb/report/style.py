@@ -59,13 +59,19 @@ def method_style(method: str) -> dict[str, str]:
 
 
 class Picture(Figure):
-    """A figure `WIDTH` inches wide that a notebook shows as `svg` writes it: sharp at every size, on paper too."""
+    """A figure `WIDTH` inches wide that a notebook shows as a drawing, sharp at every size and on paper, or as pixels.
+
+    Pixels are for where drawings are not shown: JupyterLab does not, in a notebook that nobody has run there yet.
+    """
 
     def __init__(self, height: float = 3.0, **rest):
         super().__init__(figsize=(WIDTH, height), layout="constrained", **rest)
 
     def _repr_svg_(self) -> str:
         return svg(self)
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
 
 
 def svg(figure: Figure) -> str:
