@@ -24,6 +24,9 @@ math_numfig = True
 numfig_secnum_depth = 0
 math_number_all = False
 
+add_module_names = False
+html_use_index = html_domain_indices = False
+
 mathjax_path = "mathjax/tex-svg.js"
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -42,5 +45,6 @@ html_theme_options = {
 }
 
 if tags.has("onefile"):  # noqa: F821 (Sphinx gives `tags`)
+    exclude_patterns.append("reference.md")  # the page about the code is for the screen; toctree takes what there is
     html_sidebars = {"**": []}  # one page has no index to search and no other page to go to
     html_theme_options["article_header_start"] = []

@@ -1,21 +1,23 @@
 # %% [markdown]
-# # Overview: what was claimed, and what holds
+# # Rigging the Lottery: an executable reproduction
 #
-# A neural network can be trained with most of its weights set to zero from the start. RigL {cite}`evci2020` does this
-# by moving the few active weights: every 100 steps it drops the smallest ones and grows new ones where the gradient is
-# largest. A reproducibility report {cite}`sundar2021` tested it on CIFAR-10 and CIFAR-100 and found:
-#
-# > "On both CIFAR-10/100, the central claim holds—given a fixed training budget, RigL surpasses existing dynamic-sparse
-# > training methods over a range of target sparsities."
-#
-# These notebooks run that report again. This page shows what was claimed, and what our own runs say so far.
+# A neural network can be trained with most of its weights at zero. RigL {cite}`evci2020` moves the few active ones:
+# every 100 steps it drops the smallest and grows new ones where the gradient is largest. A report {cite}`sundar2021`
+# tested this: "the central claim holds—given a fixed training budget, RigL surpasses existing dynamic-sparse training
+# methods over a range of target sparsities." These notebooks run that report again.
 
 # %% tags=["parameters"]
 profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
 # %% tags=["hide-input"]
-from rigl_nb.report import section, tables, verdicts
+from rigl_nb.report import glance, section, tables, verdicts
+
+boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
+glance.answer(boards)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-glance", "caption": "The central claims. A line with a marker is a difference of two methods and its 95 % interval, in points of test accuracy; in brackets the section. A claim is reproduced when the whole interval lies in the coloured band."}, "image": {"alt": "Nine central claims as horizontal intervals around zero. By the printed values six are reproduced and three are inconclusive, RigL over SET on both data sets among these."}}
+glance.forest(glance.headlines(boards))
 
 # %% [markdown]
 # ## The notebooks
@@ -34,6 +36,7 @@ from rigl_nb.report import section, tables, verdicts
 # - [08 The published code](08_published_code_audit.ipynb): where it differs from the rules, and what that changes.
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 # - [10 Batches](10_batches.ipynb): from a laptop to a cluster, what each table costs, and how long it takes.
+# - [11 All runs](11_runs.ipynb): a table of every run, and plots of any that you choose.
 
 # %% [markdown]
 # ## The evidence so far
@@ -55,18 +58,10 @@ tables.plain(section.overview(), "evidence")
 # A difference is in points of test accuracy. It counts as *reproduced* when its whole 95 % interval lies on the claimed
 # side, and as *contradicted* when it lies on the other side. Else it is *inconclusive*. The published means are judged
 # in the same way. The table counts ✓ reproduced, ✗ contradicted and ? inconclusive. A claim without enough runs, or
-# without printed values, is in no column.
+# without printed values, is in no column. [Notebook 07](07_discussion.ipynb) shows all claims, one by one.
 
 # %%
-boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
 tables.plain(verdicts.counts(boards).reset_index(), "counts")
-
-# %% [markdown]
-# Section 5.1 holds the central claims. [Notebook 07](07_discussion.ipynb) shows those of all sections.
-
-# %%
-central = boards["05_1"]
-tables.scoreboard(central.ours, central.published, uuid="claims-overview")
 
 # %% [markdown]
 # ## Run it yourself

@@ -29,7 +29,7 @@ from matplotlib import rcParams
 from torch.nn import functional as F
 
 from rigl_nb import data, masks, methods, models, rng, schedules
-from rigl_nb.report import plots, style, widgets
+from rigl_nb.report import hover, plots, style, widgets
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import RunSpec
 
@@ -132,7 +132,8 @@ plots.mask_update(
 )
 
 # %% [markdown]
-# And step by step. The numbers in the cells are what each step looks at.
+# And step by step. The numbers in the cells are what each step looks at. Hold the mouse over a cell: it tells the
+# weight, its gradient, and why it stays, goes or comes.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 STAGES = {
@@ -141,12 +142,14 @@ STAGES = {
     "3. score for growth: |gradient|": (mask, kept, new_mask, gradient.abs()),
     "4. the weights afterwards": (mask, kept, new_mask, new_weight),
 }
-widgets.stepper(
-    list(STAGES),
-    lambda stage: plots.mask_update(*STAGES[stage], title=stage),
-    interactive,
-    labels=list(STAGES),
-)
+
+
+def draw_stage(stage):
+    *three, values = STAGES[stage]
+    return hover.mask_update(*three, weight, gradient, values=values, title=stage)
+
+
+widgets.stepper(list(STAGES), draw_stage, interactive, labels=list(STAGES))
 
 # %% [markdown]
 # This is all of RigL's update. In the module it is one pure function, `rigl_update`: it takes tensors, gives new ones
@@ -231,7 +234,7 @@ print(f"{len(due)} updates, at t = {due[0]}, {due[1]}, …, {due[-1]:,}")
 # %% [markdown]
 # Early updates change a lot, late ones a little. After $T_\text{end}$ the mask is fixed and the weights can settle.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drop-fraction", "caption": "The drop fraction over the report's training on CIFAR-10. Every dot is an update."}, "image": {"alt": "A curve that starts at 0.3, falls along half a cosine and is 0 from the end of the updates on."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-drop-fraction", "caption": "The drop fraction over the report's training on CIFAR-10. Every dot is an update: early ones replace almost a third of the connections, the last ones next to none."}, "image": {"alt": "A curve that starts at 0.3, falls along half a cosine and is 0 from the end of the updates on."}}
 plots.drop_fraction_curve(spec.alpha, spec.t_end, due)
 
 # %% [markdown]
@@ -356,7 +359,7 @@ print(f"{int(correct.sum())} of {len(correct)} test images are right")
 # the weights of each state.
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-first-update", "caption": "The first update of the hidden layer, with RigL."}, "image": {"alt": "A matrix of 32 rows and 64 columns, most of it inactive; kept, dropped, grown and regrown weights in four colours."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-first-update", "caption": "The first update of the hidden layer, with RigL. The grown weights gather in a few rows: the units with large gradients."}, "image": {"alt": "A matrix of 32 rows and 64 columns, most of it inactive; kept, dropped, grown and regrown weights in four colours."}}
 def draw_update(update):
     moved = int((update["before"] & ~update["kept"]).sum())
     title = f"update at t = {update['t']}: f = {update['fraction']:.3f}, k = {moved}"
@@ -386,7 +389,7 @@ METHODS, ALPHAS = ["RigL", "SET"], [0.1, 0.3, 0.5]
 ends = {f"after {name}": train(name, 0.3)[1][-1]["after"] for name in METHODS}
 layers = {"before training": updates[0]["before"]} | ends
 
-# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel. Left: before training, the same for both methods. The brighter, the more."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET they are spread more widely."}}
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel; the brighter, the more. Before training (left) they are spread evenly. RigL moves them to the middle columns, where the digits are; SET does not."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET they are spread more widely."}}
 rcParams.update(style.STYLE)
 figure = style.Picture(2.8)
 axes = figure.subplots(1, 3)
@@ -417,14 +420,30 @@ print({title: int(border(layer).sum()) for title, layer in layers.items()})
 # ## Step through the updates
 #
 # Move the slider to step through all updates of the training. With a kernel (in JupyterLab) you can also choose the
-# method and α: the network is then trained again, by the code above, in less than a second.
+# method and α: the network is then trained again, by the code above, in less than a second. There, every cell tells
+# its numbers and its reason when the mouse is over it.
+
+
+# %% tags=["hide-input"]
+def with_reasons(method):
+    """Draw an update of a method with the reasons of all 2,048 weights."""
+    by_chance = method == "SET"
+
+    def draw(update):
+        shown = [update[k] for k in ("before", "kept", "after", "weight", "gradient")]
+        return hover.mask_update(
+            *shown, by_chance, title=f"update at t = {update['t']}"
+        )
+
+    return draw
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 def step_through(method, alpha):
     updates = train(method, alpha)[1]
     names = [f"update {n} of {len(updates)}" for n in range(1, len(updates) + 1)]
-    return widgets.stepper(updates, draw_update, interactive, names)
+    draw = with_reasons(method) if interactive else draw_update
+    return widgets.stepper(updates, draw, interactive, names)
 
 
 if interactive:

@@ -264,7 +264,7 @@ def plot_cost(axis, network, method, init, line):
     axis.plot(GRID, values, label=f"{method} ({init})" if init else method, **look)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-cost", "caption": "FLOPs of training, as a fraction of dense training, over the density. Solid lines and filled markers: Random. Dashed lines and open markers: ERK."}, "image": {"alt": "Two panels, one per network. SET and RigL lie on each other, on the diagonal under Random and above it under ERK. Small-Dense lies on the diagonal too. SNFS is a line that starts at one third."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-cost", "caption": "FLOPs of training, as a fraction of dense training, over the density. Solid lines and filled markers: Random. Dashed lines and open markers: ERK. SNFS pays for a dense gradient in every step, so sparsity saves it less."}, "image": {"alt": "Two panels, one per network. SET and RigL lie on each other, on the diagonal under Random and above it under ERK. Small-Dense lies on the diagonal too. SNFS is a line that starts at one third."}}
 figure = style.Picture(3.3)
 for axis, name in zip(figure.subplots(1, 2, sharey=True), DATA, strict=True):
     for (method, init), line in SERIES.items():
@@ -394,7 +394,7 @@ def plot_path(axis, density, **look):
     axis.legend()
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pruning", "caption": "Pruning. Left: the cost of a prediction during the training, if every layer had the global density; dotted: its mean. Middle and right: three estimates of this cost at a given density of the network."}, "image": {"alt": "Left: two curves fall from 1 to 0.1 and 0.2, fast at first and slowly later. Middle and right, one panel per network: three curves from the lower left to the upper right corner. Equal layers is the diagonal, from printed test costs lies a little above it, at the initial weights far above it."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pruning", "caption": "Pruning. Left: the cost of a prediction during the training, if every layer had the global density; dotted: its mean. It starts dense, so most of the cost is early. Middle and right: three estimates of this cost at a given density of the network."}, "image": {"alt": "Left: two curves fall from 1 to 0.1 and 0.2, fast at first and slowly later. Middle and right, one panel per network: three curves from the lower left to the upper right corner. Equal layers is the diagonal, from printed test costs lies a little above it, at the initial weights far above it."}}
 figure = style.Picture(2.9)
 left, *others = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
 for density, tint in ((0.1, 1.0), (0.2, 0.5)):

@@ -191,7 +191,7 @@ for label, source in rules.items():
         [plain, data.batch(digits.train, again, source, generator)]
     )
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "augmentation", "caption": "One digit as it is (left), and as training sees it."}, "image": {"alt": "Two rows of the same digit. Left the original, then nine copies moved by up to one pixel. In the second row some copies are mirrored."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "augmentation", "caption": "One digit as it is (left), and as training sees it: moved by a pixel, and mirrored only by CIFAR's rule."}, "image": {"alt": "Two rows of the same digit. Left the original, then nine copies moved by up to one pixel. In the second row some copies are mirrored."}}
 figure = style.Picture(1.9)
 axes = figure.subplots(len(pictures), COPIES + 1)
 for line, (label, images) in zip(axes, pictures.items(), strict=True):
@@ -280,7 +280,7 @@ def rates(spec, steps):
     return [schedules.learning_rate(step, *rule) for step in steps]
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "learning-rate", "caption": "The learning rate over the training (left) and at its beginning (right)."}, "image": {"alt": "Step functions on a logarithmic scale. CIFAR-10 decays twice, CIFAR-100 four times. On the right the linear warm-up of CIFAR-100 and of Pruning."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "learning-rate", "caption": "The learning rate over the training (left) and at its beginning (right). CIFAR-100 and Pruning warm up, the others start at the full rate."}, "image": {"alt": "Step functions on a logarithmic scale. CIFAR-10 decays twice, CIFAR-100 four times. On the right the linear warm-up of CIFAR-100 and of Pruning."}}
 figure = style.Picture(2.8)
 panels = figure.subplots(1, 2)
 for axis, steps in zip(panels, (range(0, 88_000, 50), range(5_000)), strict=True):

@@ -63,7 +63,7 @@ section.banner("06_3")
 # from the cost: we solve for the density at which a prediction costs what Random costs at density 0.1. The figure
 # shows what remains free: where the weights are.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "distribution-family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "distribution-family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same. The larger the exponent, the more small layers get and the less is left for large ones."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
 members = family.family(grids.PROFILES["paper"])
 family.layer_densities(members)
 

@@ -183,7 +183,7 @@ tables.plain(ends, "emptied", form)
 # counts, not from growing at random places. With exact counts no layer can become empty. That part is an inference:
 # nobody kept the masks of those runs. One training as an example, in its smallest layers:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "walk", "caption": "Active weights of three small layers of WRN-22-2 in one simulated training of SET 2× (Random, 0.1), counts drawn by coins."}, "image": {"alt": "Three lines over the mask updates. The counts wander up and down, and a small layer reaches zero and stays there."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "walk", "caption": "Active weights of three small layers of WRN-22-2 in one simulated training of SET 2× (Random, 0.1), counts drawn by coins. A layer that reaches zero stays there."}, "image": {"alt": "Three lines over the mask updates. The counts wander up and down, and a small layer reaches zero and stays there."}}
 names = list(covered)
 smallest = sorted(names, key=lambda name: math.prod(covered[name]))[:3]
 history = audit.coin_growth(covered, 0.1, multiplier=2, trainings=1, seed=1)[:, 0]

@@ -1,7 +1,8 @@
 """How a density budget is spread over layers: Uniform, Erdős-Rényi and Erdős-Rényi-Kernel.
 
 `shapes` maps a layer's name to its weight's shape, (c_out, c_in, h, w) or (out, in). Only the layers that the
-scheme covers are in it: under Uniform ("Random" in the report's tables) the first layer is left out and dense.
+scheme covers are in it: under Uniform ("Random" in the report's tables) the first layer is left out and dense. No layer
+at all raises ValueError, and so does a density that is not above 0 and at most 1.
 """
 
 import math

@@ -25,7 +25,7 @@ class Legacy:
     """What a finished run leaves to the runs that start from it."""
 
     masks: Mapping[str, Tensor]  # the final ones, by parameter name
-    train_flops: float
+    train_flops: float  # what its training cost, as a fraction of dense training
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _init(spec: RunSpec, parent: Legacy | None) -> str | Callable | dict[str, Te
 
 
 def digest(spec: RunSpec) -> str:
-    """Of the weights that the run's seed gives on this machine, before any is masked."""
+    """SHA-256 of the weights that the run's seed gives on this machine, before any is masked."""
     parameters = network(spec, rng.numpy_generator(spec.seed, "weights")).parameters()
     return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in parameters)).hexdigest()
 

@@ -15,7 +15,7 @@ from rigl_nb.distributions import whole
 
 
 def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> Tensor:
-    """A mask with exactly `count` active entries, drawn uniformly without replacement."""
+    """A mask with exactly `count` active entries, drawn uniformly without replacement; ValueError for more than fit."""
     size = math.prod(shape)
     if not 0 <= count <= size:
         raise ValueError(f"count {count} is not allowed for shape {tuple(shape)}: it must be between 0 and {size}")

@@ -83,7 +83,7 @@ METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> Method:
-    """Make a method known by its name."""
+    """Make a method known by its name; ValueError where the name is taken."""
     if method.name in METHODS:
         raise ValueError(f"method {method.name!r} exists already")
     METHODS[method.name] = method

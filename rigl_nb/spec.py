@@ -39,32 +39,32 @@ class RunSpec:
     and what is allowed.
     """
 
-    data: str = "cifar10"
-    model: str | None = None
-    method: str = "RigL"
+    data: str = "cifar10"  # digits, cifar10 or cifar100
+    model: str | None = None  # wrn-22-2, resnet50, … (`models.build`)
+    method: str = "RigL"  # a name in `methods.METHODS`
     init: str | None = None  # sparsity distribution: Random, ER or ERK; with a parent: Mask or Densities
-    density: float | None = None
+    density: float | None = None  # share of the weights that stay, above 0 and at most 1
     alpha: float | None = None  # initial drop fraction
     delta_t: int | None = None  # iterations between mask updates
-    epochs: int = 250
-    multiplier: int = 1
-    seed: int = 0
+    epochs: int = 250  # before the multiplier
+    multiplier: int = 1  # how many times longer than the method's usual training
+    seed: int = 0  # of weights, first masks, order of batches, growth, augmentation, dropout
     batch_size: int = 128
-    learning_rate: float = 0.1
-    momentum: float = 0.9
+    learning_rate: float = 0.1  # at the start, or after the warm-up
+    momentum: float = 0.9  # of SGD
     nesterov: bool = True
     weight_decay: float | None = None  # on weights with more than one dimension
-    decay_every: int | None = None
+    decay_every: int | None = None  # iterations after which the learning rate is multiplied by `decay_factor`
     decay_factor: float = 0.2
-    warmup: int | None = None
-    label_smoothing: float | None = None
-    dropout: float | None = None
+    warmup: int | None = None  # iterations of linear warm-up
+    label_smoothing: float | None = None  # share of the target spread over all classes
+    dropout: float | None = None  # share of activations, inside the blocks of a Wide ResNet
     validation: int | None = None  # images held out of the training set; 0 for Table 1
     update_until: float = 0.75  # share of the training after which masks stay (T_end)
     prune_start: int | None = None  # first iteration that may prune
     exponent: float = 1.0  # of ERK's ratio: 0 gives every layer the same density
     published_code: tuple[str, ...] = ()  # behaviours of the report's code that differ from the rules
-    parent: "RunSpec | None" = None
+    parent: "RunSpec | None" = None  # the run that this one starts from
 
     def __post_init__(self):
         checks.choice("data", self.data, SOURCES)

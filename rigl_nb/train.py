@@ -28,7 +28,7 @@ class Progress:
     step: int  # iterations done
     history: tuple[dict, ...]  # one row for every epoch done
     seconds: float  # spent training, earlier sittings included
-    snapshot: Callable[[], dict]
+    snapshot: Callable[[], dict]  # taken when it is called
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Result:
 
     history: tuple[dict, ...]  # epoch, loss, train_accuracy, validation_accuracy, learning_rate, drop_fraction
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
-    test_accuracy: float
+    test_accuracy: float  # of the last weights; no epoch is chosen
     test_flops: float  # inference at the end
     train_flops: float  # the mean over all iterations, times the multiplier; a lottery ticket's with its parent's
     dense_flops: float  # of the dense model's inference, per image, absolute
-    seconds: float
+    seconds: float  # of training
     images_per_second: float
     masks: dict[str, Tensor]  # the final ones, on the CPU
 

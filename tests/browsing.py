@@ -1,10 +1,9 @@
 """A real browser for tests: the system's Chromium, which is never downloaded; skipped where there is none."""
 
-import shutil
-
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from rigl_nb.report.onefile import chromium
+
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 
 
@@ -13,10 +12,10 @@ def browser():
     """Return a Chromium that playwright drives."""
     from playwright.sync_api import sync_playwright
 
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = chromium()
     if path is None:
         pytest.skip("no Chromium on this machine: install it, on Debian with `apt install chromium`")
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox", *QUIET])
-        yield chromium
-        chromium.close()
+        launched = driver.chromium.launch(executable_path=path, args=["--no-sandbox", *QUIET])
+        yield launched
+        launched.close()

@@ -10,6 +10,7 @@ from hypothesis import settings
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.store import Store
 
+pytest.register_assert_rewrite("browsing", "lab")  # a test imports from them before pytest does
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and tests interrupt
 settings.register_profile("rigl", deadline=None, derandomize=True, database=None, max_examples=50)

@@ -21,6 +21,7 @@ def runs(accuracies: dict[Cell, list[float | None]], collapsed=(), flops=0.1048)
             }
             present = accuracy is not None
             row = asdict(cell) | {"model": "wrn-10-1", "epochs": 40, "seed": seed, "present": present}
+            row["run_id"] = f"{cell.name}_{cell.density:g}/seed-{seed}"
             row["collapsed"] = (cell, seed) in collapsed
             rows.append(row | (numbers if present else dict.fromkeys(numbers, math.nan)))
     return pd.DataFrame(rows)

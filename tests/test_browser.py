@@ -10,7 +10,8 @@ from rigl_nb.report import build
 
 pytest_plugins = ["browsing"]
 
-SECTIONS = ("00_overview", "01_mask_update", "05_3_tuning", "06_2_redistribution", "07_discussion")
+SECTIONS = tuple(path.stem for path in sorted((paths.ROOT / "notebooks").glob("[0-9]*.ipynb")))
+PAGES = tuple("index" if name == build.FRONT else name for name in SECTIONS)
 # What the theme does, not our pages: its side bar, buttons and landmarks.
 OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-is-top-level", "region"}
 
@@ -37,7 +38,7 @@ def test_no_request_leaves_the_machine(page):
     assert asked and {urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
 
 
-@pytest.mark.parametrize("name", ["index", *SECTIONS])
+@pytest.mark.parametrize("name", [*PAGES, "reference"])
 def test_the_linked_pages_load_from_disk_alone(browser, report, name):
     page, asked = browser.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
@@ -74,7 +75,7 @@ def test_the_player_plays(page):
     assert player.evaluate(shown) == 0
 
 
-@pytest.mark.parametrize("name", SECTIONS)
+@pytest.mark.parametrize("name", PAGES)
 def test_no_table_is_cut_off_on_a_desk(browser, report, name):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.goto((report / "html" / f"{name}.html").as_uri())
@@ -86,22 +87,38 @@ def test_no_table_is_cut_off_on_a_desk(browser, report, name):
     assert over and max(over) <= 1
 
 
-def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report):
+def test_the_front_page_answers_in_one_screen(browser, report):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((report / "html" / "index.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    figure, words = page.locator("#fig-glance img"), page.get_by_text("The printed numbers")
+    assert words.bounding_box()["y"] < figure.bounding_box()["y"]
+    bottom = figure.bounding_box()["y"] + figure.bounding_box()["height"]
+    page.close()
+    assert bottom <= 900
+
+
+@pytest.mark.parametrize("name", ["07_discussion", "reference"])
+def test_on_a_phone_nothing_but_wide_tables_and_code_scrolls_sideways(browser, report, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.goto((report / "html" / f"{name}.html").as_uri())
     page.wait_for_load_state("networkidle")
     width = page.evaluate("document.documentElement.scrollWidth")
     page.close()
     assert width <= 400
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessible_in_light_and_dark(browser, report, scheme):
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [(name, "light") for name in (*PAGES, "reference")]
+    + [(name, "dark") for name in ("index", "07_discussion", "reference")],
+)
+def test_accessible_in_light_and_dark(browser, report, name, scheme):
     """Axe finds no serious fault: contrast, alternative texts, labels, language."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
-    page.goto((report / "html" / "07_discussion.html").as_uri())
+    page.goto((report / "html" / f"{name}.html").as_uri())
     page.wait_for_load_state("networkidle")
     found = Axe().run(page).response["violations"]
     page.close()

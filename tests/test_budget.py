@@ -16,6 +16,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.report import grids
 from rigl_nb.runs import attempt, engine, turns
 from rigl_nb.runs.store import Store
+from rigl_nb.runs.terminal import count
 
 SPECS = [tiny(), tiny("SET"), tiny("Dense")]
 
@@ -191,7 +192,7 @@ def test_a_command_with_a_budget_ends_with_75_until_nothing_is_left(store, tmp_p
         codes.append(done.returncode)
         steps.append([held(store, spec) for spec in LONG])
         left = len(engine.missing(LONG, store))
-        assert (f"{left} runs left" in done.stderr) == (left > 0), done.stderr
+        assert (f"{count(left, 'run')} left" in done.stderr) == (left > 0), done.stderr
         assert "Traceback" not in done.stderr and "failed" not in done.stderr, done.stderr
         assert all(old <= new for old, new in zip(*steps[-2:], strict=True)), steps
         budget *= 2

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from rigl_nb.report import build
+from rigl_nb.report import build, onefile
 from rigl_nb.report.execute import execute_all
 
 GOOD = r"""
@@ -127,6 +127,55 @@ def test_network_references_are_found(text):
     assert build.network_references(text.replace("https:", "").replace("//x.org", "x")) == []
 
 
+def test_the_front_page_holds_the_contents(executed, tmp_path):
+    """Its notebook becomes index.html; in the single file the others follow as sections of that level."""
+    front = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Front\n\n## Evidence")])
+    nbformat.write(front, tmp_path / f"{build.FRONT}.ipynb")
+    linking = nbformat.read(executed[0], 4)
+    linking.cells.append(nbformat.v4.new_markdown_cell(f"Back to [the front]({build.FRONT}.ipynb#evidence)."))
+    nbformat.write(linking, tmp_path / "1_first.ipynb")
+    out = build.stitch([tmp_path / f"{build.FRONT}.ipynb", tmp_path / "1_first.ipynb"], tmp_path / "report")
+    index = (out / "html" / "index.html").read_text()
+    assert "<h1>Front" in index and 'href="1_first.html"' in index
+    assert 'href="index.html#evidence"' in (out / "html" / "1_first.html").read_text()
+    single = (out / "report.html").read_text().partition("<article")[2]
+    assert re.findall(r"<h([12])>(Front|Evidence|1. First|Contents)<", single) == [
+        ("1", "Front"),
+        ("2", "Evidence"),
+        ("2", "1. First"),
+    ]
+
+
+@pytest.mark.skipif(onefile.chromium() is None, reason="no Chromium on this machine: the report has no PDF")
+def test_the_pdf_is_a_paper_with_drawings(report):
+    """A4 pages with the print's font; drawings stay drawings: no picture is in it but those of pixels."""
+    paper = (report / "report.pdf").read_bytes()
+    assert paper.startswith(b"%PDF-") and b"STIXGeneral" in paper
+    assert b"/Subtype /Image" not in paper and b"/MediaBox [0 0 594.95996 841.91998]" in paper
+
+
+def test_without_a_browser_there_is_no_pdf(report, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not onefile.pdf(report / "report.html", tmp_path / "report.pdf")
+    assert not (tmp_path / "report.pdf").exists()
+
+
+def test_a_browser_that_fails_is_named(report, tmp_path, monkeypatch):
+    browser = tmp_path / "chromium"
+    browser.write_text("#!/bin/sh\necho no display >&2; exit 3\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(RuntimeError, match=r"report.pdf \(exit code 3\): no display"):
+        onefile.pdf(report / "report.html", tmp_path / "report.pdf")
+
+
+def test_the_page_about_the_code_is_linked_and_not_in_the_single_file(report):
+    page = (report / "html" / "reference.html").read_text()
+    assert 'id="rigl_nb.masks.drop"' in page and "<summary>source</summary>" in page
+    assert 'href="reference.html"' in (report / "html" / "1_first.html").read_text()
+    assert "rigl_nb.masks.drop" not in (report / "report.html").read_text()
+
+
 def test_the_one_notebook_runs_from_top_to_bottom(report, tmp_path):
     whole = nbformat.read(report / "report.ipynb", 4)
     nbformat.validate(whole)
@@ -165,6 +214,8 @@ def test_commands_take_sections(tmp_path, monkeypatch):
     cells = '# %% tags=["parameters"]\nprofile = ""\ninteractive = True\n\n# %%\nprint("profile:", profile)\n'
     for name in ("01_one", "02_two"):
         (tmp_path / "notebooks" / f"{name}.py").write_text(f"# %% [markdown]\n# # Title {name}\n\n{cells}")
+    with pytest.raises(ValueError, match=r"02_two.ipynb does not exist: `python -m rigl_nb notebooks` makes it"):
+        build.reproduce(["02"], "smoke")
     assert build.make_notebooks(["02"]) == [tmp_path / "notebooks" / "02_two.ipynb"]
     page = build.reproduce(["02"], "smoke")
     assert page == tmp_path / "out" / "report" / "report.html"

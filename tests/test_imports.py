@@ -15,9 +15,10 @@ ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks flops models data.sources data methods execution"
     " execution.graph sparsifier published_code spec iteration train",
-    "runs": "record store attempt turns workers cluster batch watch schedule engine",
+    "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
-    " redistribution family tuning beyond section campaign verdicts plots widgets build commands",
+    " redistribution family tuning beyond training live section campaign verdicts glance plots hover widgets gallery"
+    " reference onefile build usage inventory commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

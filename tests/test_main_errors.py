@@ -1,5 +1,8 @@
 """A wrong call names the value and what is allowed; what is missing or damaged is named too; never a traceback."""
 
+import errno
+import os
+
 import pytest
 from records import made
 
@@ -22,7 +25,7 @@ WRONG = {
     "unknown section beside a known one": (("run", "--sections", "05_1", "99"), 1, ["99", "05_1"]),
     "density not in the grid": (("run", "--density", "0.3"), 1, ["0.3", "0.1"]),
     "density as a word": (("run", "--density", "low"), 2, ["low"]),
-    "distribution": (("run", "--init", "Uniform"), 1, ["Uniform", "Random", "ERK"]),
+    "unknown distribution": (("run", "--init", "Uniform"), 2, ["Uniform", "Random", "ERK"]),
     "seed not in the grid": (("run", "--seed", "5"), 1, ["5"]),
     "multiplier not in the grid": (("run", "--multiplier", "7"), 1, ["7", "1, 2"]),
     "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),
@@ -66,12 +69,62 @@ def test_debug_shows_the_traceback(local):
         cli.main(["--debug", "run", "--sections", "99"])
 
 
+def test_an_empty_section_names_the_way_out(call, local):
+    code, _, err = call("run", "--profile", "quick", "--method", "Static", "--section", "05_1", "--seed", "99")
+    assert code == 1 and "method Static" in err and "99" in err and "there are 0, 1, 2" in err
+    with pytest.raises(ValueError, match="no runs at all, choose another section or profile"):
+        grids.filtered([], "section 05_2, profile quick,", {"seed": 0})
+
+
+def test_a_record_of_no_commit_cannot_be_published(call, local):
+    local.save(made(grids.specs("05_1", "quick")[0], {"commit": None}))
+    code, _, err = call("publish")
+    assert code == 1 and "set RIGL_COMMIT" in err and "train again" in err
+
+
+def test_a_damaged_reason_of_a_crash_is_named(call, local):
+    (spec,) = grids.specs("05_1", "smoke", method="Dense")
+    local.fail(spec, "RuntimeError: boom", "")
+    path = local.path(spec, ".failed.json")
+    path.write_text("{")
+    code, _, err = call("status")
+    assert code == 1
+    assert str(path) in err and "Remove it" in " ".join(err.split()) and "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_read_only_folder_is_named_once_with_the_way_out(call, local, tiny, monkeypatch, number):
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number), str(local.root))
+
+    monkeypatch.setattr(cli.Path, "mkdir", refuse)
+    monkeypatch.setattr(engine, "run", lambda *a, **k: pytest.fail("nothing may be trained"))
+    code, out, err = call("run")
+    assert (code, out) == (1, "")
+    assert err.count(str(local.root)) == 1 and "RIGL_BUILD" in err and "Traceback" not in err
+
+
+def test_a_folder_that_only_others_may_write(call, local, tiny, monkeypatch):
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    code, _, err = call("run", "--method", "Dense")
+    assert code == 1 and str(local.root) in err and "Make it writable" in err
+
+
+def test_a_full_disk_says_that_the_work_goes_on(call, local, tiny, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(local.root))
+
+    monkeypatch.setattr(engine, "run", full)
+    code, _, err = call("run", "--method", "Dense")
+    assert code == 1 and "Free some space" in err and "goes on" in err
+
+
 def test_a_build_folder_that_cannot_be_written(call, tmp_path, monkeypatch, tiny):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "file" / "build"))
     code, out, err = call("run", "--method", "Dense")
     assert (code, out) == (1, "")
-    assert str(tmp_path / "file") in err and "Traceback" not in err
+    assert err.count(str(tmp_path / "file")) == 1 and "RIGL_BUILD" in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize("command", ["run", "status", "publish"])

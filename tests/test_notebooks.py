@@ -68,7 +68,7 @@ def test_no_traces_of_one_execution(path, cells):
 
 def test_the_readme_shows_the_notebooks_figure():
     assert f"]({build.README_PICTURE})" in (paths.ROOT / "README.md").read_text()
-    assert (paths.ROOT / build.README_PICTURE).read_bytes() == build.readme_picture(), (
+    assert (paths.ROOT / build.README_PICTURE).read_text(encoding="utf-8") == build.readme_picture(), (
         "run: python -m rigl_nb notebooks"
     )
 

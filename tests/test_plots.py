@@ -153,47 +153,13 @@ def test_drop_fraction_curve_is_the_schedule():
     assert dots.get_ydata() == pytest.approx([drop_fraction(step, 0.3, 300) for step in updates])
 
 
-def history(drop: bool) -> list[dict]:
-    return [
-        {
-            "epoch": epoch,
-            "loss": 2.0 / epoch,
-            "train_accuracy": 60.0 + epoch,
-            "validation_accuracy": 50.0 + epoch,
-            "learning_rate": 0.1,
-            "drop_fraction": 0.3 / epoch if drop else None,
-        }
-        for epoch in (1, 2, 3)
-    ]
-
-
-def test_training_curves_of_two_runs():
-    figure = plots.training_curves({"RigL (ERK)": history(True), "Dense": history(False)})
-    loss, accuracy, rate, drop = figure.axes
-    assert lines(loss)["RigL (ERK)"].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, 2 / 3]]
-    assert lines(accuracy)["Dense"].get_ydata().tolist() == [51, 52, 53]
-    assert lines(accuracy)["Dense, training"].get_ydata().tolist() == [61, 62, 63]
-    assert lines(rate)["Dense"].get_ydata().tolist() == [0.1] * 3
-    assert lines(drop)["RigL (ERK)"].get_ydata() == pytest.approx([0.3, 0.15, 0.1])
-    assert np.isnan(lines(drop)["Dense"].get_ydata()).all()
-    assert lines(loss)["RigL (ERK)"].get_linestyle() == "--"
-    assert legend(figure) == ["RigL (ERK)", "Dense"]
-
-
-def test_training_curves_of_no_run_are_empty():
-    figure = plots.training_curves({})
-    figure.draw_without_rendering()
-    assert not any(axis.get_lines() for axis in figure.axes)
-
-
 @pytest.mark.parametrize(
     "figure",
     [
         plots.accuracy_by_density(RUNS, PRINTED),
         plots.drop_fraction_curve(0.3, 66_000, range(99, 66_000, 100)),
-        plots.training_curves({f"{name} (ERK)": history(True) for name in METHOD_STYLE}),
     ],
-    ids=["accuracy", "drop", "training"],
+    ids=["accuracy", "drop"],
 )
 def test_no_text_leaves_the_figure(figure):
     figure.draw_without_rendering()

@@ -1,5 +1,6 @@
 """What people see of a batch at work: on standard error, and nothing that a pipe would take for a result."""
 
+import itertools
 import sys
 
 import pytest
@@ -115,14 +116,29 @@ def test_every_run_under_way_is_shown(capsys, monkeypatch):
 def test_time_left_does_not_count_what_a_checkpoint_held(capsys, monkeypatch):
     """9 of 11 iterations were there, the tenth took 10 seconds: the last will take as long."""
     monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
-    clock = iter([0.0, 0.0, *[10.0] * 20])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with display([FIRST], live=False) as notify:
+        clock[0] = 5.0
         notify(Event(FIRST, "progress", 9, "epoch 1/1"))
+        clock[0] = 10.0
         notify(Event(FIRST, "progress", 10, "epoch 1/1"))
     first, second = lines(capsys)
     assert "? left" in first and "82%" in first
-    assert "0:10 left" in second and "91%" in second
+    assert "10 s left" in second and "91%" in second
+
+
+def test_a_long_training_says_less_and_less(capsys, monkeypatch):
+    """Ten hours with an event every 10 seconds: every 20 seconds in the beginning, every 12 minutes in the end."""
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    long = tiny(epochs=400)
+    with display([long], live=False) as notify:
+        for step in range(1, 3601):
+            notify(Event(long, "progress", step, "epoch 1/400"))
+    shown = lines(capsys)
+    assert 100 < len(shown) < 300
+    assert "h left" in shown[-1]
 
 
 def test_live_bars_for_every_run(capsys):
@@ -130,4 +146,4 @@ def test_live_bars_for_every_run(capsys):
         notify(Event(FIRST, "progress", 5, "epoch 1/1, 9 images/s"))
         notify(Event(SECOND, "progress", 1, "epoch 1/1, 7 images/s"))
     shown = capsys.readouterr().err
-    assert "9 images/s" in shown and "7 images/s" in shown and "0/2 runs" in shown
+    assert "9 images/s" in shown and "7 images/s" in shown and "0 of 2 runs" in shown

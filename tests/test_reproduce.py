@@ -49,6 +49,8 @@ def test_the_report_shows_them_and_opens_from_disk(reproduced):
     folder, done = reproduced
     page = folder / "build" / "report" / "report.html"
     assert done.stdout.strip() == str(page)
+    assert "[1/2] 05_1_cifar10: done" in done.stderr and "[2/2] the report: done" in done.stderr
+    assert not {"\r", "\x1b"} & set(done.stderr), "a pipe gets plain lines"
     text = page.read_text()
     assert "On this machine: digits, wrn-10-1, 40 epochs" in text
     assert "These runs judge no claim" in text

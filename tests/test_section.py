@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from frames import runs
 from records import made, tiny
 
 from rigl_nb.report import claims, grids, section
+from rigl_nb.report.claims import Cell
 from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
+
+RANDOM, SET = Cell("RigL", "Random", 0.1), Cell("SET", "Random", 0.1)
 
 pytest_plugins = ["commands"]
 
@@ -39,18 +43,18 @@ def test_sizes_count_the_runs_to_come(small):
 
 
 def test_training_follows_the_search_to_its_end(small, capsys):
-    here = section.train("05_3", "smoke", {}, live=False)
+    here = section.train("05_3", "smoke", {})
     assert here["present"].all() and list(here["method"]) == ["RigL", "RigL", "Dense", "SET"]
     assert len(set(here["config_id"])) == 4, "the second trial has a rate of its own"
     assert len(small.records()) == 4
-    again = section.train("05_3", "smoke", {}, live=False)
+    again = section.train("05_3", "smoke", {})
     pd.testing.assert_frame_equal(again, here)
-    only = section.train("05_3", "smoke", {"method": "SET"}, live=False)
+    only = section.train("05_3", "smoke", {"method": "SET"})
     assert list(only["method"]) == ["SET"]
 
 
 def test_an_empty_profile_trains_nothing(small, capsys):
-    here = section.train("05_3", "", {}, live=False)
+    here = section.train("05_3", "", {})
     assert here.empty and not small.root.exists()
     section.show(here)
     assert "No run was trained here" in capsys.readouterr().out
@@ -60,7 +64,7 @@ def test_published_runs_are_not_trained_again(small):
     results = Store(small.root.parent.parent / "results")
     for spec in grids.specs("05_3", "smoke"):
         results.save(made(spec))
-    here = section.train("05_3", "smoke", {}, live=False)
+    here = section.train("05_3", "smoke", {})
     assert list(here["present"]) == [False, True, False, False], "only the second trial was missing"
 
 
@@ -71,7 +75,7 @@ def test_a_crash_is_raised_with_its_reason(small, monkeypatch):
 
     monkeypatch.setattr(attempt, "train", crash)
     with pytest.raises(RuntimeError, match=r"3 runs failed.*no luck"):
-        section.train("05_3", "smoke", {}, live=False)
+        section.train("05_3", "smoke", {})
 
 
 def test_evidence_records_and_banner_follow_the_published_trials(small):
@@ -112,6 +116,13 @@ def test_the_overview_counts_published_runs(small):
     assert table.iloc[0][["section", "paper"]].tolist() == ["5.3", "1 of 4"]
 
 
+def test_a_run_of_two_sections_is_counted_once(small, monkeypatch):
+    monkeypatch.setattr(grids, "SECTIONS", {name: grids.SECTIONS["05_3"] for name in ("05_3", "06_2")})
+    results = Store(small.root.parent.parent / "results")
+    results.save(made(grids.specs("05_3", "paper")[0]))
+    assert section.totals()["paper"] == (1, 4)
+
+
 def test_tally():
     words = [claims.REPRODUCED, claims.NOT_ENOUGH, claims.NOT_ENOUGH]
     assert section.tally(words).splitlines() == [
@@ -120,3 +131,31 @@ def test_tally():
         "0 of 3 claims inconclusive",
         "2 of 3 claims not enough runs",
     ]
+
+
+def test_banner_counts_and_names_cost_and_command():
+    evidence = {
+        "paper": runs({RANDOM: [None] * 3}),
+        "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
+        "quick": runs({RANDOM: [70.0]}),
+    }
+    paper, short, quick = section.shares(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
+    assert paper == (
+        "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
+    )
+    assert short.startswith("- **short**: 2 of 3 runs; the rest: `python -m rigl_nb")
+    assert quick == "- **quick**: 1 of 1 runs"
+
+
+def test_banner_without_costs_or_section():
+    line = section.shares({"paper": runs({RANDOM: [None]})})
+    assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
+
+
+def test_banner_counts_the_runs_to_come():
+    line = section.shares({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
+    assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
+
+
+def test_a_profile_without_runs_has_none_missing():
+    assert section.shares({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"

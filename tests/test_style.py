@@ -1,13 +1,14 @@
 """Colours and markers stay distinct, and the picture's bytes stay the same."""
 
 import io
+from xml.etree import ElementTree
 
 import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from rigl_nb.methods import METHODS
-from rigl_nb.report.style import METHOD_STYLE, OTHER_METHOD, Picture, method_style, png
+from rigl_nb.report.style import METHOD_STYLE, OTHER_METHOD, Picture, method_style, png, svg
 
 
 def test_every_method_has_a_colour_and_a_marker_of_its_own():
@@ -46,5 +47,15 @@ def test_png_keeps_the_methods_colours():
 
 def test_a_notebook_shows_the_picture_itself():
     figure = Picture(2.0)
-    assert figure._repr_png_() == png(figure)
+    assert figure._repr_svg_() == svg(figure) and figure._repr_png_() == png(figure)
     assert Image.open(io.BytesIO(figure._repr_png_())).size == (840, 240)
+    assert ElementTree.fromstring(svg(figure)).get("viewBox") == "0 0 504 144"  # points
+
+
+def test_svg_is_the_same_every_time_and_carries_no_date():
+    assert svg(dots()) == svg(dots())
+    assert "date" not in svg(dots()) and "<text" not in svg(dots())
+
+
+def test_svg_keeps_the_methods_colours():
+    assert all(style["color"].lower() in svg(dots()).lower() for style in METHOD_STYLE.values())

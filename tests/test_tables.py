@@ -7,7 +7,7 @@ import pytest
 from frames import runs
 
 from rigl_nb.report import grids, tables
-from rigl_nb.report.claims import Cell, Claim, judge, judge_published
+from rigl_nb.report.claims import Cell
 
 TABLE2 = grids.published("table2_cifar10")
 RANDOM, SET, DENSE = Cell("RigL", "Random", 0.1), Cell("SET", "Random", 0.1), Cell("Dense")
@@ -67,6 +67,30 @@ def test_cells_show_mean_spread_and_n():
     assert cells["0.1", "1", "Static"] == "–"
     assert cells["1", "4", "Dense"] == "–"
     assert column(table, "published")["0.1", "1", "RigL"] == "91.7 ± 0.18 (n = 3)"
+
+
+def test_paper_runs_get_their_difference_to_the_printed_mean():
+    """Printed: 91.7 ± 0.18 and 91.3 ± 0.47. Only what seeds do not explain gets a triangle."""
+    ours = runs({RANDOM: [93.0, 93.1, 93.2], SET: [91.0, 91.2, 91.1], DENSE: [90.0]})
+    cells = column(tables.comparison(TABLE2, {"paper": ours}), "paper − published", "difference")
+    assert cells["0.1", "1", "RigL"] == "▲ +1.40"
+    assert cells["0.1", "1", "SET"] == "−0.20"
+    assert cells["1", "4", "Dense"] == "−3.40"  # one run has no spread
+    assert cells["0.1", "1", "Static"] == "–"
+    below = tables.comparison(TABLE2, {"paper": runs({RANDOM: [89.0, 89.1, 89.2]})})
+    assert column(below, "paper − published", "difference")["0.1", "1", "RigL"] == "▼ −2.60"
+
+
+def test_pointing_at_a_mean_of_ours_shows_its_runs():
+    """Each number leads to its runs: accuracy and the name of the record."""
+    page = tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0, None, 93.25]})}).to_html()
+    titles = re.findall(r'title="([^"]*)"[^>]*>([^<]*)', page.replace("\xa0", " "))
+    assert titles == [
+        (
+            "91.00: RigL_0.1/seed-0\n93.25: RigL_0.1/seed-2",
+            "92.1 ± 1.59 (n = 2)",
+        )
+    ]
 
 
 def test_collapsed_runs_are_marked():
@@ -159,89 +183,3 @@ def test_live_names_data_model_and_size():
 def test_live_without_published_values():
     table = tables.live(runs({Cell("RigL", "Random", 0.05): [97.0]}))
     assert list(table.data) == ["method", "density", "test accuracy", "FLOPs (train, test)"]
-
-
-def test_banner_counts_and_names_cost_and_command():
-    evidence = {
-        "paper": runs({RANDOM: [None] * 3}),
-        "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
-        "quick": runs({RANDOM: [70.0]}),
-    }
-    paper, short, quick = tables.banner(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
-    assert paper == (
-        "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
-    )
-    assert short.startswith("- **short**: 2 of 3 runs; the rest: `python -m rigl_nb")
-    assert quick == "- **quick**: 1 of 1 runs"
-
-
-def test_banner_without_costs_or_section():
-    line = tables.banner({"paper": runs({RANDOM: [None]})})
-    assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
-
-
-def test_banner_counts_the_runs_to_come():
-    line = tables.banner({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
-    assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
-
-
-def test_a_profile_without_runs_has_none_missing():
-    assert tables.banner({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"
-
-
-def claim(name: str, *pairs) -> Claim:
-    return Claim(name, f"quote of {name} < & >", "5.1", pairs)
-
-
-def test_scoreboard_in_words_and_symbols():
-    cells = {"left": [92.0, 92.1, 92.2], "right": [90.0, 90.1, 90.3], "wide": [80.0, 90.0, 105.0]}
-    left, right, wide, absent = (Cell(name, None, 0.1) for name in (*cells, "absent"))
-    frame = runs(dict(zip((left, right, wide), cells.values(), strict=True)))
-    stated = [
-        claim("true", (left, right)),
-        claim("false", (right, left)),
-        claim("open", (left, wide)),
-        claim("untried", (left, absent)),
-    ]
-    table = tables.scoreboard([judge(item, frame) for item in stated])
-    assert table.data["verdict"].tolist() == [
-        "✓ reproduced",
-        "✗ contradicted",
-        "? inconclusive",
-        "… not enough runs: absent at 0.1",
-    ]
-    assert table.data["n"].tolist() == ["3", "3", "3", "0"]
-    assert table.data["ours"].iloc[0].startswith("+1.97 [+1.82,")
-    assert table.data["ours"].iloc[1].startswith("−1.97 [−2.11,")
-    assert table.data[["published"]].eq("–").all(axis=None)
-    assert table.data["ours"].iloc[3] == "–"
-    assert table.data["tested"].iloc[0] == "true: difference > 0"
-    assert "quote of true &lt; &amp; &gt;" in table.to_html()
-
-
-def test_scoreboard_puts_the_printed_difference_beside_ours():
-    stated = claim("RigL over SET", (RANDOM, SET))
-    none = runs({RANDOM: [None]})
-    table = tables.scoreboard([judge(stated, none)], [judge_published(stated, TABLE2)])
-    printed = table.data["published"].iloc[0]
-    assert printed.startswith("+0.40 [") and printed.endswith("] ? inconclusive")
-
-
-def test_scoreboard_says_when_only_some_pairs_are_printed():
-    unprinted = Cell("RigL", "Random", 0.05)
-    stated = claim("over a range", (RANDOM, SET), (unprinted, SET))
-    table = tables.scoreboard([judge(stated, runs({RANDOM: [None]}))], [judge_published(stated, TABLE2)])
-    assert table.data["published"].iloc[0].endswith("] ? inconclusive, of the pairs that are printed")
-
-
-def test_scoreboard_shortens_long_lists_and_counts_collapsed_runs():
-    other = Cell("RigL", "ERK", 0.1)
-    untried = judge(claim("untried", (RANDOM, SET), (other, DENSE)), runs({RANDOM: [None]}))
-    frame = runs({RANDOM: [91.0, 92.0], SET: [90.0, 60.0]}, collapsed={(SET, 1)})
-    table = tables.scoreboard([untried, judge(claim("true", (RANDOM, SET)), frame)])
-    assert table.data["verdict"].iloc[0] == "… not enough runs in 4 cells"
-    assert table.data["n"].iloc[1] == "2, 1 collapsed"
-
-
-def test_an_empty_scoreboard_has_its_columns():
-    assert list(tables.scoreboard([]).data) == ["claim", "tested", "published", "ours", "n", "verdict"]

@@ -45,8 +45,8 @@ class Images:
 class Dataset:
     """Both parts of a data set, in canonical order."""
 
-    source: Source
-    train: Images
+    source: Source  # shape, classes, normalisation, augmentation
+    train: Images  # validation included
     test: Images
 
 
@@ -142,5 +142,8 @@ def _checked(name: str, parts: list[Images], where: Path) -> tuple[Images, Image
             )
         digest.update(images.pixels.numpy().tobytes() + images.labels.numpy().astype("<i8").tobytes())
     if source.checksum and digest.hexdigest() != source.checksum:
-        raise DataError(f"{name} in {where} is damaged: checksum {digest.hexdigest()}, not {source.checksum}")
+        raise DataError(
+            f"{name} in {where} is damaged: checksum {digest.hexdigest()}, not {source.checksum};"
+            " remove it and fetch it again"
+        )
     return parts[0], parts[1]

@@ -11,7 +11,7 @@ from rigl_nb import checks
 class Execution:
     """Device, precision and company of a training."""
 
-    device: str = "cpu"
+    device: str = "cpu"  # cpu, cuda or cuda:1
     precision: str = "bf16"  # of activations, under autocast; weights, masks and updates are float32
     channels_last: bool = True
     threads: int | None = None  # of the CPU; None leaves torch's own number

@@ -1,29 +1,29 @@
-"""Stitch executed notebooks into the report: linked pages, one page that is a single file, one notebook."""
+"""Stitch executed notebooks into the report: linked pages, one page that is a single file, a PDF, one notebook."""
 
-import base64
-import itertools
-import mimetypes
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 
 from rigl_nb import paths
+from rigl_nb.report import reference
 from rigl_nb.report.execute import execute_all
+from rigl_nb.report.onefile import inline, pdf
 from rigl_nb.report.pairs import KERNEL, injected, tidy, write_notebooks
+from rigl_nb.runs import progress
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
 )
-README_PICTURE, PICTURED = "docs/mask_update.png", "01_mask_update"
+FRONT = "00_overview"  # the front page, with the contents below it; without it the contents are a page of their own
+README_PICTURE, PICTURED = "docs/mask_update.svg", "01_mask_update"
 
 
 class ReportError(ValueError):
@@ -46,25 +46,33 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
     """
     folder = paths.build() / "notebooks"
     notebooks = [source.with_suffix(".ipynb") for source in _sources(names)]
+    for notebook in notebooks:
+        if not notebook.exists():
+            raise ValueError(f"{notebook} does not exist: `python -m rigl_nb notebooks` makes it of the .py")
     pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
-    execute_all(pairs, {"profile": profile, "interactive": False}, jobs, _say)
-    return stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+    with progress.pieces(len(pairs) + 1) as announce:
+        execute_all(pairs, {"profile": profile, "interactive": False}, jobs, announce)
+        page = stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+        announce("the report: done")
+    return page
 
 
 def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
     """Write the sections' committed notebooks anew, with the outputs that the published records give."""
-    written = write_notebooks(_sources(names), jobs, _say)
+    sources = _sources(names)
+    with progress.pieces(len(sources)) as announce:
+        written = write_notebooks(sources, jobs, announce)
     if any(path.stem == PICTURED for path in written):
-        (paths.ROOT / README_PICTURE).write_bytes(readme_picture())
+        (paths.ROOT / README_PICTURE).write_text(readme_picture(), encoding="utf-8")
     return written
 
 
-def readme_picture() -> bytes:
-    """Return the README's picture: a figure of the committed notebooks, as PNG."""
+def readme_picture() -> str:
+    """Return the README's picture: a figure of the committed notebooks, as SVG."""
     notebook = nbformat.read(paths.ROOT / "notebooks" / f"{PICTURED}.ipynb", 4)
     for cell in notebook.cells:
         if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == "fig-eight-after":
-            return base64.b64decode(cell.outputs[0].data["image/png"])
+            return cell.outputs[0].data["image/svg+xml"]
     raise ReportError("notebook 01 has no figure named fig-eight-after, the README's picture")
 
 
@@ -77,21 +85,25 @@ def _section(notebook: Path) -> str:
     return re.match(r"\d+(_\d+)*", notebook.stem)[0]
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def stitch(executed: Sequence[Path], out: Path) -> Path:
-    """Make `out` anew from executed notebooks: html/, report.html, report.ipynb; Sphinx reads source/.
+    """Make `out` anew from executed notebooks: html/, report.html, report.pdf, report.ipynb; Sphinx reads source/.
+
+    The PDF needs a Chromium; without one there is none.
 
     Raises ReportError with Sphinx's log on any of its warnings, and if a page would load from the network.
     """
     shutil.rmtree(out, ignore_errors=True)
     source = out / "source"
     shutil.copytree(paths.ROOT / "docs", source)
+    (source / "reference.md").write_text(reference.page(), encoding="utf-8")
     notebooks = {path.stem: _cleaned(path) for path in executed}
     for stem, notebook in notebooks.items():
-        nbformat.write(_page(notebook, present=set(notebooks)), source / f"{stem}.ipynb")
+        page = _page(notebook, present=set(notebooks))
+        if stem == FRONT:
+            contents = (source / "index.md").read_text(encoding="utf-8").partition("\n")[2]
+            page.cells.append(nbformat.v4.new_markdown_cell(contents, id="contents"))
+            (source / "index.md").unlink()
+        nbformat.write(page, source / f"{'index' if stem == FRONT else stem}.ipynb")
     nbformat.write(one_notebook(notebooks), out / "report.ipynb")
     with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
         shutil.move(_sphinx("html", source, Path(scratch)), out / "html")
@@ -104,6 +116,7 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
     ]:
         if found := network_references(page.read_text(encoding="utf-8")):
             raise ReportError(f"{page} would load {', '.join(found)} from the network")
+    pdf(out / "report.html", out / "report.pdf")
     return out
 
 
@@ -136,7 +149,8 @@ def _page(notebook, present: set[str]):
 def _link(notebook, present: set[str]) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = LINK.sub(lambda link: link[0] if link[2] in present else link[1], cell.source)
+            source = LINK.sub(lambda link: link[0] if link[2] in present else link[1], cell.source)
+            cell.source = source.replace(f"({FRONT}.ipynb", "(index.ipynb")
 
 
 def one_notebook(notebooks: dict):
@@ -173,59 +187,3 @@ def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
     if done.returncode:
         raise ReportError(f"sphinx could not make the {builder} pages from {source}:\n{done.stdout}")
     return target
-
-
-def inline(page: Path) -> str:
-    """Return a page of `singlehtml` with its styles, scripts, fonts and images inside."""
-
-    def style(tag: re.Match) -> str:
-        sheet = _sheet(_local(page, re.search(r'href="([^"]+)"', tag[0])[1]))
-        return f"<style>{sheet}</style>"
-
-    def script(tag: re.Match) -> str:
-        code = _local(page, tag[1]).read_text(encoding="utf-8").replace("</script", r"<\/script")
-        return f"<script>{code}</script>"
-
-    html = _distinct(page.read_text(encoding="utf-8"))
-    html = re.sub(r'<link[^>]*rel="(?:preload|index|search|next|prev|author|copyright)"[^>]*>', "", html)
-    html = re.sub(r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^>]*></script>', "", html)
-    html = re.sub(r'<dialog id="pst-search-dialog">.*?</dialog>', "", html, flags=re.DOTALL)
-    html = re.sub(r'<link[^>]*rel="stylesheet"[^>]*>', style, html)
-    html = re.sub(
-        r'(<(?:img|link)\b[^>]*?(?:src|href)=")(?!data:|https?:)([^"]+)"',
-        lambda m: f'{m[1]}{_data(page, m[2])}"',
-        html,
-    )
-    html = re.sub(r'href="[\w/.-]*\.html(#[^"]*)?"', lambda m: f'href="{m[1] or "#"}"', html)
-    return re.sub(r'<script[^>]*\bsrc="(?!https?:)([^"]+)"[^>]*></script>', script, html)
-
-
-def _sheet(path: Path) -> str:
-    css = re.sub(
-        r"""@import (?:url\()?["']([^"']+)["']\)?;""",
-        lambda m: _sheet(_local(path, m[1])),
-        path.read_text(encoding="utf-8"),
-    )
-    return re.sub(r"""url\(\s*["']?(?!data:|#)([^)"']+)["']?\s*\)""", lambda m: f"url({_data(path, m[1])})", css)
-
-
-def _distinct(html: str) -> str:
-    """Give sections of the same heading ids of their own; their links, and the contents, follow."""
-    html = re.sub(r'href="#document-[^"#]+#', 'href="#', html)
-    for name, total in Counter(re.findall(r'<section[^>]* id="([^"]+)"', html)).items():
-        if total > 1:
-            for start in (r'<section[^>]* id="', r'class="headerlink" href="#', r'nav-link" href="#'):
-                turns = itertools.cycle(range(1, total + 1))
-                places = re.compile(f'({start}{re.escape(name)})"')
-                html = places.sub(lambda place, turns=turns: f'{place[1]}-{next(turns)}"', html)
-    return html
-
-
-def _local(base: Path, reference: str) -> Path:
-    return base.parent / re.split("[?#]", reference)[0]
-
-
-def _data(base: Path, reference: str) -> str:
-    path = _local(base, reference)
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -23,7 +23,7 @@ class Cell:
     method: str
     init: str | None = None
     density: float = 1.0
-    multiplier: int = 1
+    multiplier: int = 1  # how many times longer the training is
     data: str = "cifar10"
 
     @property
@@ -73,8 +73,8 @@ class Claim:
     """
 
     name: str
-    quote: str
-    section: str
+    quote: str  # the report's words
+    section: str  # where it says so
     pairs: tuple[tuple[Cell, Cell], ...]
     relation: str = "outperforms"
     margin: float = 0.0
@@ -104,7 +104,7 @@ class Verdict:
     """
 
     claim: Claim
-    verdict: str
+    verdict: str  # reproduced, contradicted, inconclusive, not enough runs, not printed
     difference: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")

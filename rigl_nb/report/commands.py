@@ -1,6 +1,7 @@
 """The command line: train what is missing, show what there is, publish records, build the report."""
 
 import argparse
+import errno
 import math
 import os
 import signal
@@ -12,36 +13,63 @@ import torch
 
 from rigl_nb import paths
 from rigl_nb.execution import Execution
-from rigl_nb.methods import METHODS
-from rigl_nb.report import grids
+from rigl_nb.report import grids, inventory, usage
+from rigl_nb.report.usage import FILTERS, LEFT
 from rigl_nb.runs import cost, engine
-from rigl_nb.runs.cluster import LOOPBACK, SLURM, Cluster, installed
+from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, finding, publish
+from rigl_nb.runs.terminal import count, fold, say
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
-LEFT = 75  # exit code: the time budget is spent and runs are left (EX_TEMPFAIL, try again)
-FILTERS = {"method": str, "init": str, "density": float, "multiplier": int, "seed": int}
+FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
+ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), FOLDER)
+ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    try:
+        try:
+            return _obey(arguments)
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone can still be noticed
+    except BrokenPipeError:  # it has seen enough, as `| head` has
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _obey(arguments: list[str] | None) -> int:
+    parser = usage.parser()
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        parser.print_help(sys.stderr)
+        return 2
     for root in (paths.results, paths.build, paths.data):
         root()  # made absolute once, for kernels and workers
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        return options.command(options) or 0
+        return COMMANDS[options.name](options) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted. Finished runs are kept; the same command goes on from here.", file=sys.stderr)
+        say("\nInterrupted. Finished runs are kept; the same command goes on from here.")
         return 130
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError, RuntimeError) as error:
         if options.debug:
             raise
-        print(f"rigl_nb {options.name}: {error}", file=sys.stderr)
+        say(f"rigl_nb {options.name}: {_advice(error)}")
         return 1
+
+
+def _advice(error: Exception) -> str:
+    """What went wrong and, where the system says it, what to do about it."""
+    if isinstance(error, OSError) and error.errno in ADVICE:
+        return f"{error.filename or 'a file'}: {error.strerror}. {ADVICE[error.errno]}"
+    return str(error)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,23 +109,10 @@ def status(options: argparse.Namespace) -> int:
     """Count present, missing and failed runs, and say what the missing ones would cost; or look at a cluster."""
     if options.scheduler:
         return _watch(options.scheduler)
-    local, evidence = Store(paths.runs()), Store(paths.results())
-    records = evidence.records() + local.records()
+    profiles = [options.profile] if options.profile else grids.PROFILES
     here = hardware(Execution.best().device)
-    print(f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7}  cost of the missing ones")
-    find = finding(local, evidence)
-    for section in options.sections or grids.SECTIONS:
-        for profile in [options.profile] if options.profile else grids.PROFILES:
-            plan = grids.plan(section, profile, find)
-            missing = engine.missing(plan.specs, local, evidence)
-            lacking = len({spec.run_id for spec in plan.specs} & {spec.run_id for spec in missing}) + len(plan.future)
-            failed = [(spec, reason) for spec in missing if (reason := local.failure(spec))]
-            price = cost.estimate([*missing, *plan.future], records, here) or "unknown, no run was timed yet"
-            present = len(plan.specs) + len(plan.future) - lacking
-            counts = f"{present:8} {lacking:8} {len(failed):7}"
-            print(f"{section:8} {profile:8} {counts}  {price if lacking else ''}".rstrip())
-            for spec, reason in failed:
-                print(f"  failed: {spec.run_id}: {reason}")
+    stores = Store(paths.runs()), Store(paths.results())
+    print("\n".join(inventory.lines(options.sections or grids.SECTIONS, profiles, *stores, here)))
     return 0
 
 
@@ -108,7 +123,7 @@ def _watch(address: str) -> int:
     specs = [
         s for section in grids.SECTIONS for profile in grids.PROFILES for s in grids.plan(section, profile, find).specs
     ]
-    print("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)])))
+    print(fold("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)]))))
     return 0
 
 
@@ -125,7 +140,8 @@ def publish_records(options: argparse.Namespace) -> int:
     known = {spec.run_id for spec in wanted}
     skipped = sum(record.spec.run_id not in known for record in source.records())
     evidence = " or ".join(grids.EVIDENCE)
-    print(f"{len(done)} records published in {paths.results()}; {skipped} left out: no run of {evidence}")
+    print(f"{count(len(done), 'record')} published in {paths.results()}")
+    print(f"{skipped} left out: no run of {evidence}")
     return notebooks(options) if done and not options.keep_notebooks else 0
 
 
@@ -143,19 +159,31 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     best = Execution.best(sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
-    there = f"{total} runs, {total - len(todo) - len(future)} there already, {len(todo)} to train"
+    there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
     planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
-    print("\n".join([there, *planned]), file=sys.stdout if options.dry_run else sys.stderr)
     if options.dry_run:
+        print(fold("\n".join([there, *planned])))
         return 0
+    say("\n".join([there, *planned[-1:]]))
+    if todo:
+        _writable(local.root)
     execution = best if cluster.alone else None  # elsewhere, what suits the machine that trains
     summary = engine.campaign(ask, local, published, display, workers=cluster, execution=execution, deadline=deadline)
     for run_id, reason in summary.failed.items():
-        print(f"failed: {run_id}: {reason}", file=sys.stderr)
+        say(f"failed: {run_id}: {reason}")
+    if summary.failed:
+        say(f"{local.root}/RUN.failed.json has the traceback; the same command tries failed runs again")
     if summary.left:
-        print(f"{summary.left} runs left: the same command goes on from here", file=sys.stderr)
+        say(f"{count(summary.left, 'run')} left: the same command goes on from here")
     return 1 if summary.failed else LEFT if summary.left else 0
+
+
+def _writable(folder: Path) -> None:
+    """Raise OSError now, once, where every run would fail for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
@@ -175,58 +203,17 @@ def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[l
     """The sections' runs that the filters leave, and stand-ins for those that follow from results."""
     filters = {name: value for name in FILTERS if (value := getattr(options, name, None)) is not None}
     plans = [grids.plan(section, options.profile, find) for section in sections]
-    where = f"section {', '.join(sections)}, profile {options.profile},"
+    named = f"section {', '.join(sections)}" if options.sections else "any section"
+    where = f"{named}, profile {options.profile},"
     specs = grids.filtered([spec for plan in plans for spec in plan.specs], where, filters)
     return specs, [spec for plan in plans for spec in plan.future if grids.has(spec, filters)]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m rigl_nb", description=__doc__)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(dest="name", required=True)
-
-    def command(function, name: str | None = None, profile: str | None = None) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name or function.__name__, help=function.__doc__, description=function.__doc__)
-        sub.set_defaults(command=function, sections=None)
-        sub.add_argument(
-            "--sections",
-            "--section",
-            nargs="+",
-            metavar="05_1",
-            help="sections, by notebook number (default: all)",
-        )
-        if profile is not None:
-            sub.add_argument("--profile", choices=grids.PROFILES, default=profile or None)
-        return sub
-
-    for trains in (command(reproduce, profile="smoke"), command(run, profile="smoke")):
-        trains.add_argument("--workers", type=int, help="training processes (default: one for each CPU core)")
-        places = "; ".join(f"{key}: {about}" for key, (about, _) in SLURM.items())
-        trains.add_argument("--scheduler", metavar="tcp://HOST:8786", help="train on this dask cluster")
-        trains.add_argument("--slurm", metavar="KEY=VALUE,…", help=f"train in SLURM's jobs; {places}")
-        trains.add_argument(
-            "--dashboard",
-            metavar="HOST:PORT",
-            default=LOOPBACK,
-            help="where to show the cluster at work (default: this machine alone sees it)",
-        )
-        trains.add_argument("--jobs-per-gpu", type=int, default=1, help="runs that take turns on a GPU (default: 1)")
-        trains.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
-        trains.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")
-        trains.add_argument(
-            "--time-budget",
-            metavar="9m",
-            help=f"end training before this time is over, with exit code {LEFT} when runs are left",
-        )
-    for name, kind in FILTERS.items():
-        choices = tuple(METHODS) if name == "method" else None
-        commands.choices["run"].add_argument(f"--{name}", type=kind, choices=choices)
-    looks = command(status, profile="")
-    looks.add_argument("--scheduler", metavar="tcp://HOST:8786", help="what this dask cluster does now")
-    command(report)
-    command(notebooks)
-    publishing = command(publish_records, "publish")
-    publishing.add_argument("folder", nargs="?", help="where the records are (default: this machine's own)")
-    publishing.add_argument("--allow-dirty", action="store_true", help="also records of uncommitted code")
-    publishing.add_argument("--keep-notebooks", action="store_true", help="leave the notebooks as they are")
-    return parser
+COMMANDS = {
+    "reproduce": reproduce,
+    "run": run,
+    "status": status,
+    "report": report,
+    "notebooks": notebooks,
+    "publish": publish_records,
+}

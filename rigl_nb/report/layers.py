@@ -22,6 +22,7 @@ STATES = {
     "grown": ("#009E73", "+"),
     "dropped": ("#5B1A3A", "×"),
 }
+DARK = ("grown", "dropped")  # they need white letters
 
 
 @rc_context(STYLE)
@@ -45,13 +46,8 @@ def layer_densities(densities: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
-@rc_context(STYLE)
-def mask_update(before, kept, after, values=None, title: str = "") -> Figure:
-    """One mask update on a layer: the weights kept, dropped, grown, dropped and grown again, or inactive.
-
-    `before`, `kept` (after the drop) and `after`: boolean masks of one shape, (out, in, ...). Equal masks
-    show a stage. `values`: numbers for the cells of a small layer (weights, or the score that decides).
-    """
+def states(before, kept, after) -> np.ndarray:
+    """The place in STATES of every weight, as a matrix (out, in): what an update makes of it."""
     before, kept, after = (np.asarray(mask, bool).reshape(len(mask), -1) for mask in (before, kept, after))
     dropped = before & ~kept
     choices = {
@@ -60,14 +56,24 @@ def mask_update(before, kept, after, values=None, title: str = "") -> Figure:
         "grown": after & ~before,
         "dropped": dropped & ~after,
     }
-    state = np.select(list(choices.values()), [list(STATES).index(name) for name in choices], default=0)
+    return np.select(list(choices.values()), [list(STATES).index(name) for name in choices], default=0)
+
+
+@rc_context(STYLE)
+def mask_update(before, kept, after, values=None, title: str = "") -> Figure:
+    """One mask update on a layer: the weights kept, dropped, grown, dropped and grown again, or inactive.
+
+    `before`, `kept` (after the drop) and `after`: boolean masks of one shape, (out, in, ...). Equal masks
+    show a stage. `values`: numbers for the cells of a small layer (weights, or the score that decides).
+    """
+    state = states(before, kept, after)
     rows, columns = state.shape
     cell = min(0.55, (WIDTH - 0.6) / columns)
     figure = Picture(min(max(rows * cell, 1.2), 6.0) + 1.1)
     axis = figure.subplots()
     colors = ListedColormap([color for color, _ in STATES.values()])
     aspect = "equal" if cell >= SMALL_CELL else "auto"
-    axis.imshow(state, cmap=colors, vmin=-0.5, vmax=len(STATES) - 0.5, aspect=aspect, interpolation="nearest")
+    axis.imshow(state, cmap=colors, vmin=-0.5, vmax=len(STATES) - 0.5, aspect=aspect)
     axis.set(xlabel="input", ylabel="output unit", title=title)
     axis.grid(False)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -87,7 +93,7 @@ def _write_cells(axis: Axes, state: np.ndarray, values: np.ndarray | None) -> No
     for (row, column), code in np.ndenumerate(state):
         number = "" if values is None else f"{round(values[row, column], 2) + 0.0:.2f}"  # no "-0.00"
         text = f"{STATES[names[code]][1]}\n{number}".strip()
-        color = "white" if names[code] in ("grown", "dropped") else "black"
+        color = "white" if names[code] in DARK else "black"
         axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=color)
     axis.set_xticks(np.arange(state.shape[1] + 1) - 0.5, minor=True)
     axis.set_yticks(np.arange(state.shape[0] + 1) - 0.5, minor=True)

@@ -17,6 +17,7 @@ KERNEL = {
     "language_info": {"name": "python"},
 }
 KEPT = ("tags", "mystnb", "name")  # the cell metadata that the .py holds
+HIDDEN = "hide-input"  # the tag of code that a reader need not see first
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")  # of an object in memory, as in pandas' <Styler at 0x7f...>
 ICONS = {
@@ -71,6 +72,8 @@ def with_outputs(source: Path, executed: Path):
         cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if k in cell.metadata})
         if cell.cell_type == "code":
             code_cells += 1
+            if HIDDEN in cell.metadata.get("tags", []):  # the report folds such code; JupyterLab does it by this
+                cell.metadata["jupyter"] = {"source_hidden": True}
             cell.execution_count = code_cells
             cell.outputs = tidy(twin.outputs, cell.id)
             for output in cell.outputs:

@@ -1,6 +1,6 @@
 """Figures from runs and histories: pure functions that return a Figure. Those of layers are in `layers`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from rigl_nb.report.claims import Cell
 from rigl_nb.report.layers import layer_densities, mask_update
@@ -21,7 +20,6 @@ __all__ = [
     "drop_fraction_curve",
     "layer_densities",
     "mask_update",
-    "training_curves",
 ]
 
 PANELS = {
@@ -178,38 +176,3 @@ def drop_fraction_curve(alpha: float, t_end: int, updates: Iterable[int] = ()) -
     )
     axis.legend()
     return figure
-
-
-@rc_context(STYLE)
-def training_curves(histories: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """Loss, accuracy, learning rate and drop fraction per epoch: {"RigL (ERK)": record.history, ...}.
-
-    A label starts with the method's name, which gives the colour. A run without an entry leaves a gap.
-    """
-    figure = Picture(4.6)
-    loss, accuracy, rate, drop = figure.subplots(2, 2, sharex=True).flat
-    for label, history in histories.items():
-        line = {
-            "color": method_style(label.split()[0])["color"],
-            "linestyle": INIT_LINE.get(_init(label), "-"),
-        }
-        for axis, key in ((loss, "loss"), (accuracy, "validation_accuracy"), (drop, "drop_fraction")):
-            axis.plot(*_curve(history, key), label=label, **line)
-        accuracy.plot(*_curve(history, "train_accuracy"), label=f"{label}, training", **{**line, "alpha": 0.35})
-        rate.plot(*_curve(history, "learning_rate"), label=label, drawstyle="steps-post", **line)
-    loss.set(title="training loss")
-    accuracy.set(title="accuracy (%): validation, pale: training")
-    rate.set(title="learning rate", xlabel="epoch")
-    rate.xaxis.set_major_locator(MaxNLocator(integer=True))  # shared by all four
-    drop.set(title="drop fraction", xlabel="epoch")
-    figure.legend(handles=loss.get_lines(), loc="outside lower center", ncols=4)
-    return figure
-
-
-def _init(label: str) -> str:
-    return label.partition("(")[2].partition(")")[0]
-
-
-def _curve(history: Sequence[Mapping], key: str) -> tuple[list, list[float]]:
-    values = [entry.get(key) for entry in history]
-    return [entry["epoch"] for entry in history], [np.nan if value is None else value for value in values]

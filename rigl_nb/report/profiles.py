@@ -17,7 +17,7 @@ class Row:
     method: str
     init: str | None
     density: float
-    multiplier: int = 1
+    multiplier: int = 1  # how many times longer
     parent: "Row | None" = None  # whose final masks it starts from; a Lottery's Pruning need not be named
     data: str = "cifar10"
     fields: Mapping[str, object] = field(default_factory=dict)  # other fields of the spec, such as the learning rate
@@ -28,18 +28,18 @@ class Profile:
     """The same grid at another size: what stands in for the report's data and models, how long, which rows."""
 
     name: str
-    about: str
+    about: str  # data, network and length, in words
     epochs: int
-    seeds: tuple[int, ...] = (0, 1, 2)
-    table_densities: tuple[float, ...] = (0.1, 0.2)
-    figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    seeds: tuple[int, ...] = (0, 1, 2)  # of Table 2, and of what names none
+    table_densities: tuple[float, ...] = (0.1, 0.2)  # of the tables
+    figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # of the figures
     figure_seeds: tuple[int, ...] = (0, 1, 2)
     stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
     data: tuple[str, ...] = ("cifar10", "cifar100")  # of the report, that it has runs of
     tuned_densities: tuple[float, ...] = (0.1, 0.2, 0.5)  # section 5.3
     trials: int = 15  # of a search for hyperparameters, or for a distribution
     grid: int = 4  # learning rates, and pairs of α and ΔT
-    search_seeds: tuple[int, ...] = (0, 1, 2)
+    search_seeds: tuple[int, ...] = (0, 1, 2)  # of a search, and of Figure 2
     fresh_seeds: tuple[int, ...] = (3, 4, 5)  # that a search has not seen
 
     def spec(self, row: Row, seed: int) -> RunSpec:

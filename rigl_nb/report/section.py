@@ -6,10 +6,11 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, tables
+from rigl_nb.report import claims, grids, live, tables
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
+from rigl_nb.runs.terminal import count
 from rigl_nb.spec import RunSpec
 
 
@@ -51,7 +52,29 @@ def banner(name: str) -> Markdown:
     frames = {profile: results.frame(plan.specs) for profile, plan in found.items()}
     missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
     costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
-    return Markdown(tables.banner(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+    return Markdown(shares(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+
+
+def shares(
+    evidence: Mapping[str, pd.DataFrame],
+    costs: Mapping[str, object] | None = None,
+    section: str | None = None,
+    future: Mapping[str, int] | None = None,
+) -> str:
+    """Share of runs present, one Markdown line per profile, with the command that trains the rest.
+
+    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
+    """
+    lines = []
+    for name, runs in evidence.items():
+        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
+        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
+        if present < len(runs) + later:
+            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
+            filters = f" --sections {section}" if section else ""
+            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def overview() -> pd.DataFrame:
@@ -67,23 +90,39 @@ def overview() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def totals() -> dict[str, tuple[int, int]]:
+    """Published runs and all runs of each profile; a run that two sections need counts once."""
+    results, counted = Store(paths.results()), {}
+    for profile in grids.EVIDENCE:
+        found = [grids.plan(name, profile, results.find) for name in grids.SECTIONS]
+        runs = {spec.run_id: spec for plan in found for spec in plan.specs}
+        future = sum(len(plan.future) for plan in found)
+        counted[profile] = int(results.frame(runs.values())["present"].sum()), len(runs) + future
+    return counted
+
+
 def train(
-    name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, live: bool | None = None
+    name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, interactive: bool = False
 ) -> pd.DataFrame:
     """Train what no record holds of a profile's runs, then return what this machine trained of them.
 
     `workers`: how many runs train at a time, or a cluster (`Cluster.parse`), whose dashboard is then named.
     An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
-    Raises RuntimeError with the reasons when runs crash.
+    `interactive`: bars and a Stop button for JupyterLab, else lines of text. Raises RuntimeError with the reasons when
+    runs crash.
     """
     local, results = Store(paths.runs()), Store(paths.results())
 
     def ask() -> list[RunSpec]:
         return grids.plan(name, profile, finding(local, results), **filters).specs if profile else []
 
-    summary = engine.campaign(ask, local, [results], lambda todo: progress.display(todo, live), workers=workers)
+    panel = live.Panel() if interactive else None
+    watched = {"show": panel.watch, "asked": panel.asked} if panel else {"show": progress.display}
+    summary = engine.campaign(ask, local, [results], workers=workers, **watched)
     if summary.failed:
         raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+    if summary.left:
+        print(f"stopped: {count(summary.left, 'run')} left, the same cell goes on from here")
     return local.frame(ask())
 
 

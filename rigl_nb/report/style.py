@@ -5,6 +5,7 @@ Figures are made without pyplot: none stays open, and a notebook shows one only 
 
 import io
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,6 +27,7 @@ STYLE = {
     "legend.columnspacing": 1.2,
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.5,
+    "image.interpolation": "none",  # pixels stay squares in a drawing too
 }
 
 # Okabe and Ito's eight colours, a grey and a wine red, which colour-blind readers can tell apart.
@@ -57,13 +59,28 @@ def method_style(method: str) -> dict[str, str]:
 
 
 class Picture(Figure):
-    """A figure `WIDTH` inches wide that a notebook shows as `png` writes it."""
+    """A figure `WIDTH` inches wide that a notebook shows as a drawing, sharp at every size and on paper, or as pixels.
+
+    Pixels are for where drawings are not shown: JupyterLab does not, in a notebook that nobody has run there yet.
+    """
 
     def __init__(self, height: float = 3.0, **rest):
         super().__init__(figsize=(WIDTH, height), layout="constrained", **rest)
 
+    def _repr_svg_(self) -> str:
+        return svg(self)
+
     def _repr_png_(self) -> bytes:
         return png(self)
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as SVG, letters as curves; the same figure gives the same text, without date or version."""
+    text = io.StringIO()
+    with rc_context({"svg.hashsalt": "rigl_nb", "svg.fonttype": "path"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    drawing = text.getvalue()
+    return drawing[drawing.index("<svg") :]  # without the XML prologue: pages take it as it is
 
 
 def png(figure: Figure) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
+from scipy.stats import ttest_ind_from_stats
 
 from rigl_nb.report.claims import (
     CONTRADICTED,
@@ -36,11 +37,13 @@ _RULE, _BOLD = "border-top: 1px solid;", "font-weight: bold;"
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, std (ddof 1, points), n and collapsed runs of every cell of `runs`, in order of appearance.
 
-    Collapsed runs are part of the mean. A cell without runs has n = 0 and a mean of NaN.
+    Collapsed runs are part of the mean. A cell without runs has n = 0 and a mean of NaN. `origin` names every run,
+    a line each, with its accuracy.
     """
     present = runs["present"].astype(bool)
     values = runs[["test_accuracy", "train_flops", "test_flops"]].astype(float).where(present)
-    values = values.assign(present=present, collapsed=runs["collapsed"].eq(True))
+    origin = runs["test_accuracy"].map("{:.2f}: ".format) + runs["run_id"]
+    values = values.assign(present=present, collapsed=runs["collapsed"].eq(True), origin=origin.where(present))
     groups = runs[KEY].join(values).groupby(KEY, sort=False, dropna=False)
     table = groups.agg(
         mean=("test_accuracy", "mean"),
@@ -49,6 +52,7 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         collapsed=("collapsed", "sum"),
         train_flops=("train_flops", "mean"),
         test_flops=("test_flops", "mean"),
+        origin=("origin", lambda lines: "\n".join(lines.dropna())),
     )
     return table.reset_index()
 
@@ -60,7 +64,9 @@ def comparison(
 
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
     density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
-    Our FLOPs are those of the profile that fills most cells. `uuid` names the table in the page's HTML.
+    `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
+    Our FLOPs are those of the profile that fills most cells. Pointing at a mean of ours shows its runs. `uuid` names
+    the table in the page's HTML.
     """
     order = published.sort_values(["density", "group"], kind="stable")
     sources = {"published": _printed(order)}
@@ -71,6 +77,9 @@ def comparison(
         names=["density", "group", "method"],
     )
     columns = {(_ACCURACY, name): [_accuracy(rows.get(c)) for c in cells] for name, rows in sources.items()}
+    if "paper" in sources:
+        both = ((sources["paper"].get(cell), sources["published"].get(cell)) for cell in cells)
+        columns["difference", "paper − published"] = [_difference(*pair) for pair in both]
     columns[_FLOPS, "published"] = [_flops(sources["published"].get(cell), 2) for cell in cells]
     filled = {name: sum(row["n"] > 0 for row in rows.values()) for name, rows in sources.items()} | {"published": 0}
     if any(filled.values()):
@@ -84,6 +93,8 @@ def comparison(
     rules = np.where(frame.index.to_frame()[["density", "group"]].duplicated(), "", _RULE)
     styles = styles.add(pd.Series(rules, index=index), axis=0)
     table = _styled(frame, caption, uuid).apply(lambda _: styles, axis=None)
+    origins = {(_ACCURACY, name): [rows.get(c, {}).get("origin", "") for c in cells] for name, rows in sources.items()}
+    table = table.set_tooltips(pd.DataFrame(origins, index=index), as_title_attribute=True)
     return table.apply_index(lambda _: rules, axis="index")
 
 
@@ -110,29 +121,6 @@ def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = No
     return styler.set_caption(caption) if caption else styler
 
 
-def banner(
-    evidence: Mapping[str, pd.DataFrame],
-    costs: Mapping[str, object] | None = None,
-    section: str | None = None,
-    future: Mapping[str, int] | None = None,
-) -> str:
-    """Share of runs present, one Markdown line per profile, with the command that trains the rest.
-
-    `costs` says what the rest costs, by profile (`runs.cost.estimate`); None: nobody knows yet. `future` counts the
-    runs whose settings follow from results that are missing.
-    """
-    lines = []
-    for name, runs in evidence.items():
-        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
-        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
-        if present < len(runs) + later:
-            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
-            filters = f" --sections {section}" if section else ""
-            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
-        lines.append(line)
-    return "\n".join(lines)
-
-
 def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid: str = "scoreboard") -> Styler:
     """Each claim with its difference and 95 % interval, printed and ours, and the verdict in words."""
     printed = {verdict.claim: verdict for verdict in published}
@@ -143,7 +131,7 @@ def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid:
             "published": _printed_verdict(printed.get(verdict.claim)),
             "ours": _interval(verdict),
             "n": _count(verdict.n, verdict.collapsed),
-            "verdict": _words(verdict) + _missing(verdict),
+            "verdict": f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + _missing(verdict),
         }
         for verdict in ours
     ]
@@ -187,6 +175,16 @@ def _accuracy(row: Mapping | None) -> str:
     return f"{_mean(row)}{spread} (n = {_count(row['n'], row['collapsed'])})"
 
 
+def _difference(ours: Mapping | None, printed: Mapping | None) -> str:
+    """Format "+0.12"; a triangle where Welch's test rejects equal means (p < 0.05)."""
+    if not _mean(ours) or not _mean(printed):
+        return NONE
+    test = ttest_ind_from_stats(*(row[key] for row in (ours, printed) for key in ("mean", "std", "n")), equal_var=False)
+    difference = ours["mean"] - printed["mean"]
+    sign = ("▲ " if difference > 0 else "▼ ") if test.pvalue < 0.05 else ""
+    return f"{sign}{difference:+.2f}".replace("-", "−")
+
+
 def _count(n: int, collapsed: int) -> str:
     return f"{n}, {collapsed} collapsed" if collapsed else str(n)
 
@@ -210,22 +208,17 @@ def _interval(verdict: Verdict | None) -> str:
     return text.replace("-", "−")
 
 
-def _words(verdict: Verdict) -> str:
-    return f"{SYMBOLS[verdict.verdict]} {verdict.verdict}"
-
-
 def _printed_verdict(verdict: Verdict | None) -> str:
     if _interval(verdict) == NONE:
         return NONE
-    return f"{_interval(verdict)} {_words(verdict)}" + (", of the pairs that are printed" if verdict.missing else "")
+    partly = ", of the pairs that are printed" if verdict.missing else ""
+    return f"{_interval(verdict)} {SYMBOLS[verdict.verdict]} {verdict.verdict}{partly}"
 
 
 def _missing(verdict: Verdict) -> str:
-    if not verdict.missing:
-        return ""
     if len(verdict.missing) == 1:
         return f": {verdict.missing[0].label}"
-    return f" in {len(verdict.missing)} cells"
+    return f" in {len(verdict.missing)} cells" if verdict.missing else ""
 
 
 def _text(value: str) -> str:

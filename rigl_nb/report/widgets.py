@@ -6,7 +6,7 @@ give equal bytes.
 
 import base64
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,7 @@ from rigl_nb.report.style import png
 
 LIMIT = 700_000  # characters of one player: a notebook stays under 1 MB
 
-Draw = Callable[..., Figure]
+Draw = Callable[..., Figure | HTML]
 
 
 def stepper(
@@ -34,7 +34,7 @@ def stepper(
     labels = [f"{place} of {len(frames)}" for place in range(1, len(frames) + 1)] if labels is None else labels
     if len(labels) != len(frames):
         raise ValueError(f"{len(labels)} labels for {len(frames)} frames: give one for each")
-    return _widget(frames, draw, labels) if interactive else _player([png(draw(f)) for f in frames], labels)
+    return _widget(frames, draw, labels) if interactive else _player([draw(f) for f in frames], labels)
 
 
 def controls(draw: Draw, interactive: bool, **choices: Sequence[Any]) -> ipywidgets.VBox | HTML:
@@ -44,13 +44,13 @@ def controls(draw: Draw, interactive: bool, **choices: Sequence[Any]) -> ipywidg
     """
     if not interactive:
         combinations = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-        labels = [", ".join(f"{name} = {value}" for name, value in chosen.items()) for chosen in combinations]
-        return stepper(combinations, lambda chosen: draw(**chosen), False, labels)
+        return stepper(combinations, lambda chosen: draw(**chosen), False, list(map(_words, combinations)))
     menus = {name: ipywidgets.Dropdown(options=list(values), description=name) for name, values in choices.items()}
-    picture = ipywidgets.Image(format="png")
+    picture = ipywidgets.HTML()
 
     def redraw(_change=None):
-        picture.value = png(draw(**{name: menu.value for name, menu in menus.items()}))
+        chosen = {name: menu.value for name, menu in menus.items()}
+        picture.value = markup(draw(**chosen), _words(chosen))
 
     for menu in menus.values():
         menu.observe(redraw, names="value")
@@ -58,16 +58,28 @@ def controls(draw: Draw, interactive: bool, **choices: Sequence[Any]) -> ipywidg
     return ipywidgets.VBox([ipywidgets.HBox(list(menus.values())), picture])
 
 
+def _words(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in chosen.items())
+
+
+def markup(drawn: Figure | HTML, alt: str) -> str:
+    """A drawing as HTML; a figure as an image, which every viewer shows."""
+    if isinstance(drawn, HTML):
+        return drawn.data
+    code = base64.b64encode(png(drawn)).decode()
+    return f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/png;base64,{code}">'
+
+
 def _widget(frames: Sequence, draw: Draw, labels: Sequence[str]) -> ipywidgets.VBox:
     last = len(frames) - 1
     slider = ipywidgets.IntSlider(min=0, max=last, description="step", readout=False, continuous_update=False)
     play = ipywidgets.Play(min=0, max=last, interval=900)
     previous, following = (ipywidgets.Button(description=text) for text in ("◀ previous", "next ▶"))
-    label, picture = ipywidgets.Label(), ipywidgets.Image(format="png")
+    label, picture = ipywidgets.Label(), ipywidgets.HTML()
 
     def redraw(_change=None):
         label.value = labels[slider.value]
-        picture.value = png(draw(frames[slider.value]))
+        picture.value = markup(draw(frames[slider.value]), label.value)
 
     def move(by: int) -> None:
         slider.value += by  # the slider itself stops at its ends
@@ -96,14 +108,12 @@ _PLAY = (
 )
 
 
-def _player(pictures: Sequence[bytes], labels: Sequence[str]) -> HTML:
-    last = len(pictures) - 1
+def _player(drawn: Sequence[Figure | HTML], labels: Sequence[str]) -> HTML:
+    last = len(drawn) - 1
     figures = [
         f'<figure style="margin:0;display:{"none" if place else "block"}">'
-        f'<img alt="{html.escape(label)}" style="max-width:100%" '
-        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
-        f"<figcaption>{html.escape(label)}</figcaption></figure>"
-        for place, (picture, label) in enumerate(zip(pictures, labels, strict=True))
+        f"{markup(picture, label)}<figcaption>{html.escape(label)}</figcaption></figure>"
+        for place, (picture, label) in enumerate(zip(drawn, labels, strict=True))
     ]
     buttons = (
         f'<button type="button" onclick="{_MOVE.format(step="-1")}">◀ previous</button> '

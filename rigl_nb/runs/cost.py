@@ -54,19 +54,25 @@ def plan(
     records, rows = list(records), {}
     for spec in todo:
         rows.setdefault(spec.config_id, []).append(spec)
+    names = {config_id: _name(specs[0]) for config_id, specs in rows.items()}
+    width = max(map(len, names.values()), default=0)
     lines = []
-    for specs in rows.values():
-        one = specs[0]
-        name = f"{one.label}, density {one.density:g}, {one.data}, {one.model}, {one.total_epochs} epochs"
-        name += "".join(f", {sign} {getattr(one, field):g}" for field, sign in SHOWN.items() if _special(one, field))
+    for config_id, specs in rows.items():
         cost = estimate(specs, records, hardware)
-        lines.append(f"  {name:72} {len(specs):3} × {duration(cost.seconds / len(specs)) if cost else '?'}")
+        each = duration(cost.seconds / len(specs)) if cost else "?"
+        lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {each}")
     if todo:
         cost = estimate([*todo, *future], records, hardware)
-        lines.append(f"cost: {cost or 'unknown, no run was timed yet'}")
-        if cost and workers > 1:
-            lines[-1] += f"; {workers} at a time take {duration(cost.seconds / workers)}"
+        at_a_time = f"; {workers} at a time take {duration(cost.seconds / workers)}" if cost and workers > 1 else ""
+        lines.append(f"cost: {cost}{at_a_time}" if cost else "cost: unknown until a first run is timed")
     return lines
+
+
+def _name(spec: RunSpec) -> str:
+    """The row in words, down to what sets it apart from rows of the same method."""
+    special = [f"{sign} {getattr(spec, field):g}" for field, sign in SHOWN.items() if _special(spec, field)]
+    size = [f"density {spec.density:g}", spec.data, spec.model, f"{spec.total_epochs} epochs"]
+    return ", ".join([spec.label, *size, *special])
 
 
 def _special(spec: RunSpec, field: str) -> bool:

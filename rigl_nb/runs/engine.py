@@ -75,21 +75,22 @@ def run(
     execution: Execution | None = None,
     workers: int | str | Cluster | Pool = 1,
     deadline: float = math.inf,
+    asked: Callable[[], bool] = lambda: False,
     notify: Notify = lambda event: None,
 ) -> Summary:
     """Train what neither `store` nor `published` holds and save it in `store`, in the given order.
 
     `execution.sharing` runs take turns in this process, which overlaps them on a GPU. `workers` says where else, as in
     `Cluster.parse`: there each run gets a process of its own with one CPU thread, which suits tiny networks. A crash is
-    kept with its reason and does not stop the others. SIGINT, SIGTERM and the `deadline` (of `time.monotonic`) leave
-    checkpoints behind; the same call goes on from them.
+    kept with its reason and does not stop the others. SIGINT, SIGTERM, the `deadline` (of `time.monotonic`) and
+    `asked`, when it says yes, leave checkpoints behind; the same call goes on from them.
     """
     published = tuple(published)
     todo = missing(specs, store, *published)
     with opened(workers) as pool:
         setting = _setting(todo, store, published, execution, pool.cluster)
         with turns.deferred() as signals:
-            stop = turns.Stop(deadline, signals)
+            stop = turns.Stop(deadline, signals, asked)
             ends = _train(todo, setting, pool, stop, notify)
     stop.leave()
     kinds = [event.kind for event in ends.values()]

@@ -1,57 +1,93 @@
-"""Shows a batch of runs at work: live bars where somebody watches, lines now and then elsewhere."""
+"""Shows long work and the time left: live bars where somebody watches, lines now and then elsewhere."""
 
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from rigl_nb.runs.attempt import Event, Notify
-from rigl_nb.runs.cost import work
+from rigl_nb.runs.cost import duration, work
+from rigl_nb.runs.terminal import count, fold, say
 from rigl_nb.spec import RunSpec
 
-LINE_EVERY = 20.0  # seconds
-LAYOUT = "{l_bar}{bar:20}|{postfix}"
+LINE_EVERY, SPARSER = 20.0, 0.02  # seconds between lines at first; later this share of the time so far
+LAYOUT = "{percentage:3.0f}% |{bar:10}| {desc}"
+PIECES = "{n_fmt} of {total_fmt} |{bar:10}| {desc}"
+
+
+class Tally:
+    """What the events of a batch add up to. `underway`: the latest event of every run that is being trained."""
+
+    def __init__(self, todo: Sequence[RunSpec]):
+        self.runs, self.finished = len(todo), 0
+        self.underway: dict[str, Event] = {}
+        self._total = sum(work(spec) for spec in todo)
+        self._done = dict.fromkeys((spec.run_id for spec in todo), 0.0)
+        self._before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
+        self._start = time.monotonic()
+
+    def hear(self, event: Event) -> None:
+        """Count an event."""
+        run_id, amount = event.spec.run_id, work(event.spec) * reached(event)
+        if event.kind == "progress":
+            self._before.setdefault(run_id, amount)
+            self.underway[run_id] = event
+        else:
+            self.underway.pop(run_id, None)
+        self.finished += event.kind in ("done", "failed")
+        self._done[run_id] = max(amount, self._done[run_id])
+
+    @property
+    def share(self) -> float:
+        """The part of the batch's work that is done."""
+        return sum(self._done.values()) / self._total
+
+    @property
+    def left(self) -> str:
+        """The time that the rest takes at this batch's own speed, "?" at first."""
+        now = sum(self._done.values()) - sum(self._before.values())
+        return duration((time.monotonic() - self._start) * (1 - self.share) * self._total / now) if now > 0 else "?"
+
+
+def reached(event: Event) -> float:
+    """The part of its run that an event says is done; nothing more comes of a failed one."""
+    return 1.0 if event.kind == "failed" else event.step / event.spec.total_steps
+
+
+def name(spec: RunSpec) -> str:
+    """What a line of progress calls a run."""
+    return f"{spec.label} at {spec.density:g}, seed {spec.seed}"
 
 
 @contextmanager
 def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
     """A listener for `engine.run`; `live` defaults to whether standard error is a terminal."""
     live = sys.stderr.isatty() if live is None else live
-    total = sum(work(spec) for spec in todo)
-    done = dict.fromkeys((spec.run_id for spec in todo), 0.0)
-    before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
-    finished, shown, start = 0, time.monotonic(), time.monotonic()
-    bars, latest = {}, {}  # of the runs under way
-    with tqdm(total=100, disable=not live or not todo, bar_format=LAYOUT) as overall:
+    start = shown = time.monotonic()
+    tally, bars = Tally(todo), {}  # bars: of the runs under way
+    with _bar(100, LAYOUT, disable=not live or not todo) as overall:
 
         def hear(event: Event) -> None:
-            nonlocal finished, shown
-            run_id, name = event.spec.run_id, _name(event.spec)
-            amount = work(event.spec) * (1 if event.kind == "failed" else event.step / event.spec.total_steps)
-            if event.kind == "progress":
-                before.setdefault(run_id, amount)
-                latest[run_id] = f"{name}: {event.text}"
-                if live:
-                    if run_id not in bars:
-                        bars[run_id] = tqdm(total=100, leave=False, bar_format=LAYOUT)
-                    _move(bars[run_id], event.step / event.spec.total_steps, latest[run_id])
-            else:
-                latest.pop(run_id, None)
-                if run_id in bars:
-                    bars.pop(run_id).close()
-            done[run_id] = max(amount, done[run_id])
-            share, now = sum(done.values()) / total, sum(done.values()) - sum(before.values())
-            left = _clock((time.monotonic() - start) * (1 - share) * total / now) if now > 0 else "?"
+            nonlocal shown
+            tally.hear(event)
+            run_id, text, moment = event.spec.run_id, f"{name(event.spec)}: {event.text}", time.monotonic()
+            if event.kind == "progress" and live:
+                if run_id not in bars:
+                    bars[run_id] = _bar(100, LAYOUT, leave=False)
+                _move(bars[run_id], reached(event), text)
+            elif run_id in bars:
+                bars.pop(run_id).close()
             if event.kind in ("done", "failed"):
-                finished += 1
-                overall.write(f"[{finished}/{len(todo)}] {event.kind}: {name}: {event.text}", file=sys.stderr)
-            elif not live and time.monotonic() - shown > LINE_EVERY:
-                shown = time.monotonic()
-                head = f"{share:4.0%}, {left} left; "
-                print(head + f"\n{'':{len(head)}}".join(latest.values()), file=sys.stderr, flush=True)
-            _move(overall, share, f"{finished}/{len(todo)} runs, {left} left")
+                overall.write(fold(f"[{tally.finished}/{tally.runs}] {event.kind}: {text}"), file=sys.stderr)
+            elif not live and moment - shown > max(LINE_EVERY, SPARSER * (moment - start)):
+                shown = moment
+                head = f"{tally.share:4.0%}, {tally.left} left; "
+                runs = (f"{name(latest.spec)}: {latest.text}" for latest in tally.underway.values())
+                say(head + f"\n{'':{len(head)}}".join(runs))
+            _move(overall, tally.share, f"{tally.finished} of {count(tally.runs, 'run')}, {tally.left} left")
 
         try:
             yield hear
@@ -60,15 +96,34 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
                 bar.close()
 
 
-def _name(spec: RunSpec) -> str:
-    return f"{spec.label} at {spec.density:g}, seed {spec.seed}"
+@contextmanager
+def pieces(total: int, live: bool | None = None) -> Iterator[Callable[[str], None]]:
+    """A listener for pieces of work of about one size: called with a text as each of them ends."""
+    live = sys.stderr.isatty() if live is None else live
+    start = time.monotonic()
+    with _bar(total, PIECES, disable=not live) as bar:
+        ended = 0
+
+        def hear(text: str) -> None:
+            nonlocal ended
+            ended += 1
+            if ended < total:
+                text += f"; about {duration((time.monotonic() - start) / ended * (total - ended))} left"
+            if live:
+                bar.n = ended
+                bar.set_description_str(text)
+            else:
+                say(f"[{ended}/{total}] {text}")
+
+        yield hear
+
+
+def _bar(total: int, layout: str, **options) -> tqdm:
+    """A bar as wide as the terminal; one that does not know its size shows tqdm's own bars as nothing."""
+    size = shutil.get_terminal_size()
+    return tqdm(total=total, bar_format=layout, ncols=size.columns, nrows=size.lines, **options)
 
 
 def _move(bar: tqdm, share: float, text: str) -> None:
     bar.n = round(100 * share, 1)
-    bar.set_postfix_str(text)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+    bar.set_description_str(text)

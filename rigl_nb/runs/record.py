@@ -41,13 +41,13 @@ class Record:
     history: tuple[dict, ...]  # one row an epoch
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
     test_accuracy: float
-    test_flops: float
-    train_flops: float
+    test_flops: float  # of inference at the end
+    train_flops: float  # of the whole training
     dense_flops: float  # of the dense model's inference, per image, absolute
     seconds: float
     images_per_second: float
-    execution: dict
-    provenance: dict
+    execution: dict  # device, precision, … (`execution.Execution`)
+    provenance: dict  # versions, hardware, commit, date
 
     @property
     def collapsed(self) -> bool:

@@ -114,9 +114,12 @@ class Store:
         )
 
     def failure(self, spec: RunSpec) -> str | None:
-        """Why the run crashed last time; None when it did not."""
+        """Why the run crashed last time; None when it did not, RecordError when the file is damaged."""
         path = self.path(spec, ".failed.json")
-        return json.loads(path.read_text())["reason"] if path.exists() else None
+        try:
+            return json.loads(path.read_text())["reason"] if path.exists() else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{path} is damaged ({error}). Remove it: the run counts as missing then") from error
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
         """One row for every spec, in order: what it is, whether a record exists (`present`), its numbers or NaN."""
@@ -141,7 +144,9 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
     found = [record for spec in unique if target.find(spec) is None and (record := source.find(spec))]
     for record in found:
         if not record.provenance.get("commit"):
-            raise RecordError(f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git")
+            raise RecordError(
+                f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git, and train again"
+            )
         if record.provenance["dirty"] and not allow_dirty:
             raise RecordError(
                 f"{source.path(record.spec)} was trained by code that differs from its commit "

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -19,17 +19,23 @@ RESERVE = 3.0  # seconds kept of a time budget for the last checkpoints
 
 @dataclass
 class Stop:
-    """Whether a batch must end: at a signal, or before `deadline` (of `time.monotonic`) would pass."""
+    """Whether a batch must end: at a signal, when `asked` says so, or before `deadline` (of `time.monotonic`)."""
 
     deadline: float = math.inf
     signals: list[int] = field(default_factory=list)
+    asked: Callable[[], bool] = lambda: False  # looked at between iterations: another thread may change its answer
     slowest: float = 0.0  # seconds of the longest turn: an iteration, with an evaluation where an epoch ends
     preparation: float = 0.0  # seconds of the longest first turn
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants the batch to end, however much time is left."""
+        return bool(self.signals) or self.asked()
 
     def due(self, runs: int, extra: float = 0.0) -> bool:
         """Whether to leave now, with `runs` under way; the last evaluation is twice as long as the others."""
         needed = RESERVE + (runs + 1) * self.slowest + extra
-        return bool(self.signals) or time.monotonic() + needed > self.deadline
+        return self.wanted or time.monotonic() + needed > self.deadline
 
     def leave(self) -> None:
         """Do what the signal asks for."""

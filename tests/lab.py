@@ -1,0 +1,160 @@
+"""JupyterLab in a real browser: a server on a copy of the notebooks, and notebooks that were run there."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from urllib.request import Request, urlopen
+
+import nbformat
+import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from rigl_nb import paths
+
+# Of the cells whose code is not folded: a folded one has no prompt. The last one of every notebook is open.
+PROMPTS = (
+    "const texts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent.trim());"
+)
+LONGEST = 120_000  # milliseconds for a notebook to run, on a busy machine
+AHEAD = 1  # notebooks that run already while a test looks at another
+NAMES = [path.stem for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))]
+TRAINED = {"method": "RigL", "init": "ERK", "multiplier": 1, "data": "digits"}  # the smoke run of 05_1
+PARAMETERS = {"05_1_cifar10": f'profile = "smoke"\nfilters = {TRAINED}\nworkers = 1\ninteractive = True'}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Return (address, folder) of a JupyterLab on a copy of the notebooks, with the project's own settings."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(paths.ROOT / "notebooks", folder / "notebooks")
+    for name, text in PARAMETERS.items():
+        _parametrise(folder / "notebooks" / f"{name}.ipynb", text)
+    settings = {
+        "JUPYTER_CONFIG_PATH": str(paths.ROOT / "notebooks" / ".jupyter"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "RIGL_BUILD": str(folder / "build"),
+        "OMP_NUM_THREADS": "1",  # two kernels on two cores
+    }
+    port = free_port()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += ["--ServerApp.token=", "--ServerApp.password=", "--ServerApp.disable_check_xsrf=True"]
+    command += [f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield answering(f"http://127.0.0.1:{port}", process, folder / "log"), folder
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _parametrise(path, text):
+    """Write other parameters into a notebook, and drop its .py, which Lab would read instead."""
+    notebook = nbformat.read(path, 4)
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    cell.source = text
+    nbformat.write(notebook, path)
+    path.with_suffix(".py").unlink()
+
+
+def answering(address, process, log) -> str:
+    """Wait until Lab answers; return its address."""
+    for _ in range(240):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urlopen(f"{address}/lab", timeout=5):
+                return address
+        except OSError:
+            time.sleep(0.25)
+    raise AssertionError(f"JupyterLab does not answer: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def notebook(browser, server):
+    """Return a function that gives the page of a notebook all of whose cells have run; the next one runs meanwhile."""
+    address, pages = server[0], {}
+
+    def begin(name):
+        if name not in pages:
+            page = browser.new_page(viewport={"width": 1500, "height": 30_000})  # Lab keeps only cells in sight
+            page.set_default_timeout(LONGEST)
+            pages[name] = page
+            _open(page, f"{address}/lab/tree/{name}.ipynb?reset")
+
+    def run(name):
+        for other in [other for other in pages if NAMES.index(other) < NAMES.index(name)]:
+            _shut(address, other, pages.pop(other))
+        for other in NAMES[NAMES.index(name) :][: AHEAD + 1]:
+            begin(other)
+        return pages[name]
+
+    yield run
+    for name, page in pages.items():
+        _shut(address, name, page)
+
+
+def _shut(address, name, page):
+    """Close a notebook and end its kernel, which would keep memory."""
+    page.close()
+    with urlopen(f"{address}/api/sessions") as answer:
+        mine = [session for session in json.load(answer) if session["path"] == f"{name}.ipynb"]
+    for session in mine:
+        urlopen(Request(f"{address}/api/sessions/{session['id']}", method="DELETE")).close()
+
+
+def _open(page, address):
+    """Open a notebook and let it run; once more where, on a busy machine, the first connection got lost."""
+    for attempt in (1, 2):
+        try:
+            page.goto(address)
+            page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+            page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+            run_all(page)
+            return
+        except PlaywrightTimeout:
+            if attempt == 2:
+                raise
+
+
+def run_all(page, what="Run All Cells"):
+    """Start all cells; again where the kernel was not ready, and Lab only cleared the outputs, or said so."""
+    for _ in range(8):
+        if (said := page.locator("dialog.jp-Dialog")).count():
+            said.locator(".jp-mod-accept").first.click()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name=what, exact=True).click()
+        try:
+            page.wait_for_function(f"() => {{ {PROMPTS} return texts.includes('[*]:'); }}", timeout=5_000)
+            return
+        except PlaywrightTimeout:
+            pass
+    raise PlaywrightTimeout("no cell began to run")
+
+
+def wait_until_run(page):
+    """Wait until every cell has its number."""
+    page.wait_for_function(f"() => {{ {PROMPTS} return texts.every(text => /^\\[\\d+\\]:$/.test(text)); }}")
+
+
+def errors(page) -> list[str]:
+    """What cells wrote to standard error, and their exceptions."""
+    wrong = ".jp-OutputArea-output[data-mime-type*=error], .jp-RenderedText[data-mime-type*=stderr]"
+    return page.locator(wrong).all_inner_texts()
+
+
+def changed(page, part, act):
+    """Do something and wait until the part of the page looks different."""
+    before = part.evaluate("e => e.innerHTML")
+    act()
+    page.wait_for_function("([e, old]) => e.innerHTML != old", arg=[part.element_handle(), before])

@@ -1,0 +1,65 @@
+"""A batch that somebody asks to stop: it leaves checkpoints, tells what is left, and ends as if undisturbed."""
+
+from itertools import count
+
+import pytest
+import torch
+from driving import PLAIN, run, stored
+from records import tiny
+
+from rigl_nb.runs import engine, turns
+from rigl_nb.runs.store import Store
+
+SPECS = [tiny(epochs=15), tiny("SET", epochs=15)]  # long enough for processes, which tell of themselves now and then
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict:
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    run(SPECS, store)
+    return stored(store)
+
+
+@pytest.fixture(autouse=True)
+def chatty(monkeypatch):
+    """Let the engine tell of every iteration, and look again at once."""
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_that_is_asked_to_stop_goes_on_from_its_checkpoints(store, workers, undisturbed):
+    pressed, seen = [], {}
+
+    def hear(event):
+        seen.setdefault(event.spec.run_id, []).append((event.kind, event.step))
+        if event.step >= 5:
+            pressed.append(True)
+
+    summary = run(SPECS, store, workers=workers, asked=lambda: bool(pressed), notify=hear)
+    assert summary == engine.Summary(trained=0, failed={}, left=2)
+    assert all(heard[-1][0] == "left" for heard in seen.values()) and len(seen) == 2
+    held = {spec: store.path(spec, ".checkpoint") for spec in SPECS}
+    steps = {spec.run_id: torch.load(file)["step"] for spec, file in held.items() if file.exists()}
+    assert max(steps.values()) >= 5
+    first = {}
+    summary = run(SPECS, store, workers=workers, notify=lambda e: first.setdefault(e.spec.run_id, e.step))
+    assert summary == engine.Summary(trained=2, failed={})
+    assert all(first[run_id] > step for run_id, step in steps.items()), "nothing is trained twice"
+    assert stored(store) == undisturbed
+
+
+def test_nothing_begins_once_it_is_asked(store):
+    assert run(SPECS, store, asked=lambda: True) == engine.Summary(0, {}, left=2)
+    assert not store.root.exists()
+
+
+def test_a_campaign_that_is_asked_to_stop_asks_for_no_more_runs(store):
+    """The button between two batches: the second is planned, not begun."""
+    calls = count()
+    batches = [SPECS[:1], SPECS[:2]]
+    summary = engine.campaign(
+        lambda: batches[min(next(calls), 1)], store, execution=PLAIN, asked=lambda: store.find(SPECS[0]) is not None
+    )
+    assert summary == engine.Summary(trained=1, failed={}, left=1)
+    assert store.find(SPECS[1]) is None
