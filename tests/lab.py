@@ -39,7 +39,11 @@ def server(tmp_path_factory):
     shutil.copytree(paths.ROOT / "notebooks", folder / "notebooks")
     for name, text in PARAMETERS.items():
         _parametrise(folder / "notebooks" / f"{name}.ipynb", text)
+    whole = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    whole.parent.mkdir(parents=True)
+    whole.write_text('{"windowingMode": "none"}')  # by itself Lab keeps only cells in sight
     settings = {
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTER_CONFIG_PATH": str(paths.ROOT / "notebooks" / ".jupyter"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
@@ -87,7 +91,7 @@ def notebook(browser, server):
 
     def begin(name):
         if name not in pages:
-            page = browser.new_page(viewport={"width": 1500, "height": 30_000})  # Lab keeps only cells in sight
+            page = browser.new_page(viewport={"width": 1500, "height": 1_000})
             page.set_default_timeout(LONGEST)
             pages[name] = page
             _open(page, f"{address}/lab/tree/{name}.ipynb?reset")
