@@ -93,7 +93,7 @@ chosen = [
 ]
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "curves-05-2", "caption": "Training curves and costs, one colour for each method."}, "image": {"alt": "Six panels: loss, accuracy, learning rate and drop fraction over the epochs, density of every layer, and FLOPs."}}
-training.training_plots(chosen) if chosen else print("No such run yet.")
+training.training_plots(chosen)
 
 # %% [markdown]
 # ## Similar trends

@@ -39,7 +39,8 @@ tables.plain(found, "all-runs")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "most-runs", "caption": "All seeds of the configuration that has most runs."}, "image": {"alt": "Six panels: loss, accuracy, learning rate, drop fraction, density of the layers, and FLOPs. Thin lines are single runs, a thick line is their mean."}}
 groups = training.groups(published)
-training.training_plots(max(groups, key=lambda group: len(group.records)).records)
+most = max((group.records for group in groups), key=len, default=[])
+training.training_plots(most)
 
 # %% [markdown]
 # ## Choose and compare

@@ -99,3 +99,9 @@ def test_a_machine_without_marks():
 
 def test_a_run_of_ones_own_length_is_other():
     assert gallery.profile(tiny(epochs=7)) == "other" and gallery.profile(tiny(epochs=250)) == "paper"
+
+
+def test_without_a_record_everything_is_empty():
+    assert list(gallery.configurations([]).columns) == list(gallery.COLUMNS)
+    assert [text.get_text() for text in gallery.by_method([]).texts] == ["no run yet"]
+    assert "No run has" in gallery.chooser([]).children[1].value

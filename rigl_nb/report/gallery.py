@@ -26,6 +26,10 @@ FACETS: Mapping[str, Callable[[RunSpec], object]] = {  # the menus, and what a r
     "density": lambda spec: spec.density,
     "length": lambda spec: f"{spec.multiplier}×",
 }
+COLUMNS = (  # of the table of configurations
+    *("profile", "network", "configuration", "n", "test accuracy", "FLOPs (train, test)", "seconds", "commit"),
+    "hardware",
+)
 NO_BREAK = "\N{NO-BREAK SPACE}"
 FIRST = {
     "method": ("Dense", "Static", "SET", "RigL"),
@@ -77,7 +81,7 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
                 "hardware": ", ".join(sorted({_machine(run.provenance["hardware"]) for run in runs})),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _shares(runs: Sequence[Record]) -> str:
@@ -92,6 +96,8 @@ def _machine(hardware: str) -> str:
 
 def by_method(found: Sequence[Record], interactive: bool = False):
     """Step through the methods: every configuration and seed of the profile that has most runs, a picture each."""
+    if not found:
+        return training_plots([])
     fullest = Counter(profile(record.spec) for record in found).most_common(1)[0][0]
     of_method: dict[str, list[Record]] = {}
     for record in found:
@@ -108,7 +114,7 @@ def chooser(found: Sequence[Record]) -> ipywidgets.VBox:
     """
     specs = [record.spec for record in found]
     options = {name: list(dict.fromkeys(value(spec) for spec in specs)) for name, value in FACETS.items()}
-    first = FIRST | {"profile": Counter(map(profile, specs)).most_common(1)[0][:1]}
+    first = FIRST | {"profile": [name for name, _ in Counter(map(profile, specs)).most_common(1)]}
     menus = {
         name: _menu(sorted(values) if name == "density" else values, first.get(name, ()))
         for name, values in options.items()

@@ -22,7 +22,7 @@ STATES = {
     "grown": ("#009E73", "+"),
     "dropped": ("#5B1A3A", "×"),
 }
-DARK = ("grown", "dropped")  # they need white letters
+DARK = ("dropped",)  # white letters are easier to read on it than black ones
 
 
 @rc_context(STYLE)

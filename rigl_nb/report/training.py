@@ -85,11 +85,13 @@ def names(specs: Iterable[RunSpec]) -> dict[str, str]:
 def training_plots(records: Iterable[Record]) -> Figure:
     """Loss, accuracy, learning rate, drop fraction, densities of the layers and FLOPs of any set of runs.
 
-    A thick line is the mean of a configuration's seeds, a thin one a single seed. ValueError: no record.
+    A thick line is the mean of a configuration's seeds, a thin one a single seed. Without a record it says so.
     """
     shown = groups(records)
     if not shown:
-        raise ValueError("no record to draw: choose at least one run")
+        nothing = Picture(0.6)
+        nothing.text(0.5, 0.5, "no run yet", ha="center", va="center", color="0.4")
+        return nothing
     columns = 2 if max(len(group.name) for group in shown) > 26 else 3
     rows = math.ceil((len(shown) + 3) / columns)
     figure = Picture(7.4 + 0.17 * rows)
