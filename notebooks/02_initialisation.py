@@ -111,7 +111,7 @@ def densities(network, init, density):
     return everything | DISTRIBUTIONS[init](shapes(network, init), density)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrn-densities", "caption": "Density of every layer of WRN-22-2, when one weight in ten is active. Random treats all layers but the first alike. ER and ERK give more to small layers, most of all to the shortcuts."}, "image": {"alt": "Three markers for each layer. Random is at 0.1 except for the dense first layer; ER and ERK give the early, small layers a high density and the late, big ones a low density."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrn-densities", "caption": "Density of every layer of WRN-22-2, when one weight in ten is active. Random treats all layers but the first alike. ER and ERK give more to small layers, and ERK fills the 1×1 shortcuts, or nearly so."}, "image": {"alt": "Three markers for each layer. Random is at 0.1 except for the dense first layer; ER and ERK give the early, small layers a high density and the late, big ones a low density."}}
 plots.layer_densities(
     {init: densities("WRN-22-2", init, 0.1) for init in DISTRIBUTIONS}
 )
@@ -241,7 +241,7 @@ by_kind.rename_axis("kind of layer")
 # the depth, so their density falls. What stays sparse are nearly all 3×3 convolutions, and the widest 1×1
 # convolutions at the end. They pay for all the others.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-resnet-densities", "caption": "Density of every layer of ResNet-50, when half of the weights are active. Under ERK most layers are full, and the few large ones pay for them."}, "image": {"alt": "For each of the layers of ResNet-50 a marker for Random at 0.5 and one for ERK. ERK is at 1 for most layers and far below 0.5 for the last 3 by 3 convolutions."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-resnet-densities", "caption": "Density of every layer of ResNet-50, when half of the weights are active. Under ERK most layers are full, and the large ones pay for them."}, "image": {"alt": "For each of the layers of ResNet-50 a marker for Random at 0.5 and one for ERK. ERK is at 1 for most layers and far below 0.5 for the last 3 by 3 convolutions."}}
 plots.layer_densities(
     {init: densities("ResNet-50", init, 0.5) for init in ("Random", "ERK")}
 )
@@ -308,7 +308,7 @@ for init in DISTRIBUTIONS:
 # expensive. Random is a straight line, as the report says. Read across, at one height: for the same FLOPs, ERK must
 # be sparser.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cost", "caption": "FLOPs of one prediction as a fraction of the dense network's, over the density. Random costs what its density says; ER and ERK cost more at every density."}, "image": {"alt": "Two panels, one per network. Random is the diagonal; ER and ERK are curves above it."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-cost", "caption": "FLOPs of one prediction as a fraction of the dense network's, over the density. Random costs about what its density says; ER and ERK cost more."}, "image": {"alt": "Two panels, one per network. Random is the diagonal; ER and ERK are curves above it."}}
 rcParams.update(style.STYLE)
 figure = style.Picture(3.2)
 grid = [percent / 100 for percent in range(2, 101, 7)]

@@ -191,7 +191,7 @@ for label, source in rules.items():
         [plain, data.batch(digits.train, again, source, generator)]
     )
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "augmentation", "caption": "One digit as it is (left), and as training sees it: moved by a pixel, and mirrored only by CIFAR's rule."}, "image": {"alt": "Two rows of the same digit. Left the original, then nine copies moved by up to one pixel. In the second row some copies are mirrored."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "augmentation", "caption": "One digit as it is (left), and as training sees it: moved by a pixel at most, and mirrored only by CIFAR's rule."}, "image": {"alt": "Two rows of the same digit. Left the original, then nine copies moved by up to one pixel. In the second row some copies are mirrored."}}
 figure = style.Picture(1.9)
 axes = figure.subplots(len(pictures), COPIES + 1)
 for line, (label, images) in zip(axes, pictures.items(), strict=True):

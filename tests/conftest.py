@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 
 from rigl_nb.data.sources import SOURCES
+from rigl_nb.runs import turns
 from rigl_nb.runs.store import Store
 
 pytest.register_assert_rewrite("browsing", "lab")  # a test imports from them before pytest does
@@ -17,7 +18,7 @@ settings.register_profile("rigl", deadline=None, derandomize=True, database=None
 settings.load_profile("rigl")
 
 
-LONGEST = ("test_reproduce", "test_interruption", "test_kills", "test_budget")
+LONGEST = ("test_lab", "test_reproduce", "test_interruption", "test_kills", "test_budget")
 
 
 def pytest_collection_modifyitems(items):
@@ -39,3 +40,10 @@ def folder(monkeypatch, tmp_path):
 def store(tmp_path) -> Store:
     """Return a store in a folder that does not exist yet."""
     return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def chatty(monkeypatch) -> None:
+    """Let the engine tell of every iteration, and look again at once."""
+    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
+    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)

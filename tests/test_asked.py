@@ -7,9 +7,10 @@ import torch
 from driving import PLAIN, run, stored
 from records import tiny
 
-from rigl_nb.runs import engine, turns
+from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
 
+pytestmark = pytest.mark.usefixtures("chatty")
 SPECS = [tiny(epochs=15), tiny("SET", epochs=15)]  # long enough for processes, which tell of themselves now and then
 
 
@@ -18,13 +19,6 @@ def undisturbed(tmp_path_factory) -> dict:
     store = Store(tmp_path_factory.mktemp("undisturbed"))
     run(SPECS, store)
     return stored(store)
-
-
-@pytest.fixture(autouse=True)
-def chatty(monkeypatch):
-    """Let the engine tell of every iteration, and look again at once."""
-    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
-    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,7 +1,7 @@
 """The report in a real browser: it loads nothing from the network, reads well on a phone, and is accessible."""
 
 import itertools
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import pytest
 
@@ -47,6 +47,14 @@ def test_the_linked_pages_load_from_disk_alone(browser, report, name):
     assert {urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
     assert page.locator("h1").first.inner_text().strip()
     page.close()
+
+
+def test_every_link_of_the_single_file_leads_somewhere(page):
+    links = page[0].evaluate("[...document.querySelectorAll('article a[href^=\"#\"]')].map(a => a.hash.slice(1))")
+    names = set(page[0].evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+    lost = [link for link in map(unquote, links) if link and link not in names]
+    assert links
+    assert lost == []
 
 
 def test_mathematics_is_typeset(page):

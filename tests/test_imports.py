@@ -17,8 +17,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " execution.graph sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers engine",
     "report": "profiles matching studies grids claims power instability statements.cells statements tables budgets"
-    " redistribution family tuning beyond training live section verdicts glance plots hover widgets gallery reference"
-    " onefile build usage inventory commands",
+    " redistribution family tuning beyond training live usage inventory section verdicts glance plots hover"
+    " widgets gallery reference onefile build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

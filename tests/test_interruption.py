@@ -15,9 +15,10 @@ from records import tiny
 
 from rigl_nb.execution import Execution
 from rigl_nb.report import grids
-from rigl_nb.runs import engine, turns
+from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
 
+pytestmark = pytest.mark.usefixtures("chatty")
 PATIENCE = 600  # seconds until a hanging process is given up
 SPECS = [tiny(), tiny("SET")]
 
@@ -36,13 +37,6 @@ def handlers():
     before = [signal.getsignal(number) for number in watched]
     yield
     assert [signal.getsignal(number) for number in watched] == before
-
-
-@pytest.fixture(autouse=True)
-def chatty(monkeypatch):
-    """Let the engine tell of every iteration, and look again at once."""
-    monkeypatch.setattr(turns, "NOTIFY_EVERY", 0)
-    monkeypatch.setattr(turns, "LOOK_AGAIN", 0.01)
 
 
 # ---- a signal to this process

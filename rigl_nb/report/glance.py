@@ -58,8 +58,7 @@ def answer(boards: Mapping[str, Judged]) -> Markdown:
     return Markdown(
         f"**The printed numbers** decide part of the report's {len(ours)} claims: {_counted(printed)}; the others are "
         f"not printed. **Our own trainings** so far: {there}. Only `paper` runs, as long as the report's, can judge a "
-        f"claim: {_counted(ours)}; {ours.count(claims.NOT_ENOUGH)} still lack runs. "
-        f"[What the sizes mean](#the-evidence-so-far)."
+        f"claim: {_counted(ours)}; {ours.count(claims.NOT_ENOUGH)} still lack runs."
     )
 
 

@@ -1,12 +1,14 @@
 """What the notebooks of the report's sections share: their evidence, training on this machine, the verdict."""
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 
 import pandas as pd
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, live, tables
+from rigl_nb.report import claims, grids, inventory, live, tables
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
@@ -82,23 +84,22 @@ def overview() -> pd.DataFrame:
     rows = []
     for name in grids.SECTIONS:
         row = {"section": number(name)}
-        for profile, plan in plans(name).items():
-            total = len(plan.specs) + len(plan.future)
-            present = Store(paths.results()).frame(plan.specs)["present"].sum()
-            row[profile] = f"{present} of {total}" if total else tables.NONE
+        for profile, runs in _published(name).items():
+            row[profile] = f"{runs.present} of {runs.total}" if runs.total else tables.NONE
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def totals() -> dict[str, tuple[int, int]]:
     """Published runs and all runs of each profile; a run that two sections need counts once."""
-    results, counted = Store(paths.results()), {}
-    for profile in grids.EVIDENCE:
-        found = [grids.plan(name, profile, results.find) for name in grids.SECTIONS]
-        runs = {spec.run_id: spec for plan in found for spec in plan.specs}
-        future = sum(len(plan.future) for plan in found)
-        counted[profile] = int(results.frame(runs.values())["present"].sum()), len(runs) + future
-    return counted
+    sections = [_published(name) for name in grids.SECTIONS]
+    whole = {profile: reduce(or_, (runs[profile] for runs in sections)) for profile in grids.EVIDENCE}
+    return {profile: (runs.present, runs.total) for profile, runs in whole.items()}
+
+
+def _published(name: str) -> dict[str, inventory.Inventory]:
+    results = Store(paths.results())
+    return {profile: inventory.take(name, profile, results) for profile in grids.EVIDENCE}
 
 
 def train(
