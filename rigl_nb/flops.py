@@ -16,10 +16,11 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, float]:
     """Dense FLOPs per image of every convolution and linear layer, by parameter name.
 
-    `input_shape` is one image's, (c, h, w). A copy without storage sees one forward pass to learn the output
-    sizes: the model, its statistics, its hooks and the random state stay untouched.
+    `input_shape` is one image's, (c, h, w). A copy sees one black image to learn the output sizes: the model, its
+    statistics, its hooks and the random state stay untouched.
     """
-    shadow = copy.deepcopy(model).to("meta").eval()
+    device = "meta" if any(p.is_meta for p in model.parameters()) else "cpu"  # without storage, a compiler is imported
+    shadow = copy.deepcopy(model).to(device).eval()
     names = {id(p): name for name, p in shadow.named_parameters()}
     layers, cost = {}, {}
 
@@ -36,8 +37,8 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
             name = names.get(id(layer.weight), f"{path}.weight")  # computed ones are no parameter
             layers[name] = layer
             module.register_forward_hook(functools.partial(count, name))
-    with torch.no_grad():
-        shadow(torch.empty(1, *input_shape, device="meta"))
+    with torch.no_grad(), torch.random.fork_rng(devices=()):
+        shadow(torch.zeros(1, *input_shape, device=device))
     return cost | {name: 0.0 for name in layers if name not in cost}  # those that only training uses
 
 

@@ -1,5 +1,6 @@
 """What a run is: everything that is claimed of it. How it is carried out is no part of this (`execution`)."""
 
+import functools
 import hashlib
 import json
 import math
@@ -178,10 +179,10 @@ class RunSpec:
         name = f"{self.method}{longer}" + (f" ({self.initialisation})" if self.init not in (None, "Random") else "")
         return name + (f" with {', '.join(self.published_code)}" if self.published_code else "")
 
-    @property
+    @functools.cached_property
     def config_id(self) -> str:
         """Readable label and a hash of the fields that differ from the defaults; equal for all seeds."""
-        mine, default = self.to_dict(), RunSpec(init="ERK", density=0.1).to_dict()
+        mine, default = self._fields(), _default()
         mine["parent"] = self.parent and self.parent.config_id
         changed = {k: v for k, v in mine.items() if k != "seed" and v != default[k]}
         digest = hashlib.sha256(json.dumps([SCHEMA, changed], sort_keys=True).encode()).hexdigest()
@@ -192,6 +193,9 @@ class RunSpec:
     def run_id(self) -> str:
         """Where the run's record lies below a record root, without the file's ending."""
         return f"{self.config_id}/seed-{self.seed}"
+
+    def _fields(self) -> dict:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_dict(self) -> dict:
         """All fields, resolved, for JSON."""
@@ -205,3 +209,8 @@ class RunSpec:
             raise ValueError(f"field {sorted(unknown)[0]!r} is unknown in a run's specification")
         parent = values.get("parent")
         return cls(**values | {"parent": cls.from_dict(parent) if isinstance(parent, dict) else parent})
+
+
+@functools.cache
+def _default() -> dict:
+    return RunSpec(init="ERK", density=0.1)._fields()

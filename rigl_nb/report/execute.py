@@ -179,7 +179,7 @@ def _child(request: dict) -> None:
         """A kernel in this very environment, whatever `python3` kernel is installed elsewhere."""
 
         kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[sys.executable, "-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"],
             display_name="Python 3",
             language="python",
         )
