@@ -19,7 +19,8 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
     `input_shape` is one image's, (c, h, w). A copy sees one black image to learn the output sizes: the model, its
     statistics, its hooks and the random state stay untouched.
     """
-    device = "meta" if any(p.is_meta for p in model.parameters()) else "cpu"  # without storage, a compiler is imported
+    # Without storage ("meta") torch imports its compiler first, a second or two: so only a model without any stays so.
+    device = "meta" if any(p.is_meta for p in model.parameters()) else "cpu"
     shadow = copy.deepcopy(model).to(device).eval()
     names = {id(p): name for name, p in shadow.named_parameters()}
     layers, cost = {}, {}

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import get_args
 
 from rigl_nb import checks, methods, models
@@ -182,7 +182,7 @@ class RunSpec:
     @functools.cached_property
     def config_id(self) -> str:
         """Readable label and a hash of the fields that differ from the defaults; equal for all seeds."""
-        mine, default = self._fields(), _default()
+        mine, default = self.to_dict(), _default()
         mine["parent"] = self.parent and self.parent.config_id
         changed = {k: v for k, v in mine.items() if k != "seed" and v != default[k]}
         digest = hashlib.sha256(json.dumps([SCHEMA, changed], sort_keys=True).encode()).hexdigest()
@@ -194,12 +194,10 @@ class RunSpec:
         """Where the run's record lies below a record root, without the file's ending."""
         return f"{self.config_id}/seed-{self.seed}"
 
-    def _fields(self) -> dict:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     def to_dict(self) -> dict:
         """All fields, resolved, for JSON."""
-        return asdict(self)
+        mine = {field.name: getattr(self, field.name) for field in fields(self)}
+        return mine | {"parent": self.parent and self.parent.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict) -> "RunSpec":
@@ -213,4 +211,4 @@ class RunSpec:
 
 @functools.cache
 def _default() -> dict:
-    return RunSpec(init="ERK", density=0.1)._fields()
+    return RunSpec(init="ERK", density=0.1).to_dict()
