@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+from functools import cached_property
 from types import FunctionType
 
 import pytest
@@ -39,7 +40,7 @@ def test_every_public_function_and_class_is_listed(module):
         name
         for each in classes
         for name, value in vars(own[each]).items()
-        if isinstance(value, FunctionType | property | classmethod) and not name.startswith("_")
+        if isinstance(value, FunctionType | property | cached_property | classmethod) and not name.startswith("_")
         if getattr(value, "__name__", name) == name  # a lambda is a field's default
     }
     shown = set(listed("method", part(module)) + listed("property", part(module)))

@@ -65,7 +65,7 @@ def _entry(node: Entry, lines: Sequence[str]) -> str:
 def _member(node: Entry) -> str:
     """A method or a property."""
     kinds = {ast.unparse(decorator) for decorator in node.decorator_list}
-    if "property" in kinds:
+    if kinds & {"property", "functools.cached_property"}:
         kind, call = "property", f"{node.name}\n:type: {ast.unparse(node.returns)}"
     else:
         kind, call = "method", _signature(node, 1) + ("\n:classmethod:" if "classmethod" in kinds else "")
