@@ -18,12 +18,22 @@ settings.register_profile("rigl", deadline=None, derandomize=True, database=None
 settings.load_profile("rigl")
 
 
-LONGEST = ("test_lab", "test_reproduce", "test_interruption", "test_kills", "test_budget")
+LONGEST = (
+    "test_lab",
+    "test_reproduce",
+    "test_browser",
+    "test_cluster",
+    "test_build",
+    "test_interruption",
+    "test_budget",
+    "test_slurm",
+    "test_kills",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take minutes, so that no process is left with one of them at the end."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    items.sort(key=lambda item: [*LONGEST, item.path.stem].index(item.path.stem))
 
 
 @pytest.fixture

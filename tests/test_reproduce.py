@@ -1,33 +1,56 @@
-"""From no records to the report, through the command line, papermill and Sphinx, on one section of the smoke grid."""
+"""From no records to the report, through the command line, papermill and Sphinx, on one section of the smoke grid.
+
+And the same command stopped on its way, in every way: the runs go on, and are the same runs, bit for bit.
+"""
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 
 import nbformat
 import pytest
+from driving import held, stored
 
 from rigl_nb import paths
-from rigl_nb.report import grids, statements
+from rigl_nb.methods import METHODS
+from rigl_nb.report import grids
+from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
+from rigl_nb.runs.terminal import count
 
-EXPECTED = grids.specs("05_1", "smoke")
+LEARNING = {"multiplier": 1}  # of section 05_1: all methods, once
+EXPECTED = grids.specs("05_1", "smoke", **LEARNING)
+SHOWN = grids.specs("06_1", "smoke")
+PATIENCE = 600  # seconds until a hanging process is given up
+
+
+def environment(folder) -> dict:
+    return os.environ | {"RIGL_BUILD": str(folder / "build"), "RIGL_RESULTS": str(folder / "results")}
 
 
 def call(*words, folder):
-    environment = os.environ | {"RIGL_BUILD": str(folder / "build"), "RIGL_RESULTS": str(folder / "results")}
     command = [sys.executable, "-m", "rigl_nb", *words]
-    return subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, cwd=paths.ROOT, env=environment(folder), capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
+    """Return the folder of a section's report, what its command said, and what the training of all methods said."""
     folder = tmp_path_factory.mktemp("reproduced")
     before = worktree()
-    done = call("reproduce", "--sections", "05_1", "--workers", "2", folder=folder)
+    trained = call("run", *options("05_1", LEARNING), folder=folder)
+    assert trained.returncode == 0, trained.stderr
+    done = call("reproduce", "--sections", "06_1", "--workers", "2", folder=folder)
     assert done.returncode == 0, done.stderr
     assert worktree() == before, "reproducing must leave the work tree as it was"
-    return folder, done
+    return folder, done, trained
+
+
+def options(section, filters) -> list[str]:
+    return ["--section", section, *(f"--{name}={value}" for name, value in filters.items()), "--workers=2"]
 
 
 def worktree():
@@ -36,51 +59,152 @@ def worktree():
 
 
 def test_every_run_is_trained_and_learns(reproduced):
-    folder, done = reproduced
-    assert f"{len(EXPECTED)} runs, 0 there already, {len(EXPECTED)} to train" in done.stderr
+    folder, _, trained = reproduced
+    assert f"{len(EXPECTED)} runs, 0 there already, {len(EXPECTED)} to train" in trained.stderr
     frame = Store(folder / "build" / "runs").frame(EXPECTED)
     assert frame["present"].all() and not frame["collapsed"].any()
+    assert set(frame["method"]) == set(METHODS) - {"RigL-SM", "RigL-SG"}, "which section 06_2 compares"
     dense = frame["method"] == "Dense"
     assert (frame.loc[dense, "test_accuracy"] > 97).all()
     assert (frame.loc[~dense, "test_accuracy"] > 90).all(), frame[["method", "init", "test_accuracy"]]
 
 
 def test_the_report_shows_them_and_opens_from_disk(reproduced):
-    folder, done = reproduced
+    folder, done, _ = reproduced
     page = folder / "build" / "report" / "report.html"
     assert done.stdout.strip() == str(page)
-    assert "[1/2] 05_1_cifar10: done" in done.stderr and "[2/2] the report: done" in done.stderr
+    assert f"{len(SHOWN)} runs, 1 there already, {len(SHOWN) - 1} to train" in done.stderr, (
+        "a run of both is trained once"
+    )
+    assert "[1/2] 06_1_distribution_and_flops: done" in done.stderr and "[2/2] the report: done" in done.stderr
     assert not {"\r", "\x1b"} & set(done.stderr), "a pipe gets plain lines"
     text = page.read_text()
     assert "On this machine: digits, wrn-10-1, 40 epochs" in text
     assert "These runs judge no claim" in text
-    assert (folder / "build" / "report" / "html" / "05_1_cifar10.html").exists()
+    assert (folder / "build" / "report" / "html" / "06_1_distribution_and_flops.html").exists()
 
 
 def test_the_executed_notebook_says_that_no_smoke_run_is_evidence(reproduced):
-    folder, _ = reproduced
-    notebook = nbformat.read(folder / "build" / "notebooks" / "05_1_cifar10.ipynb", 4)
+    folder, _, _ = reproduced
+    notebook = nbformat.read(folder / "build" / "notebooks" / "06_1_distribution_and_flops.ipynb", 4)
     printed = "".join(o.get("text", "") for o in notebook.cells[-1].outputs)
-    every = (*statements.CIFAR10, *statements.INSTABILITY)
-    assert printed.count("claims") == 4 and f"0 of {len(every)} claims reproduced" in printed
+    assert printed.count("claims") == 4 and re.search(r"\b([1-9]\d*) of \1 claims not enough runs", printed)
 
 
 def test_a_second_call_trains_nothing(reproduced):
-    folder, _ = reproduced
-    done = call("run", "--section", "05_1", folder=folder)
+    folder = reproduced[0]
+    done = call("run", "--section", "06_1", folder=folder)
     assert done.returncode == 0
-    assert f"{len(EXPECTED)} runs, {len(EXPECTED)} there already, 0 to train" in done.stderr
+    assert f"{len(SHOWN)} runs, {len(SHOWN)} there already, 0 to train" in done.stderr
 
 
 def test_a_notebook_that_fails_stops_with_its_name_and_keeps_the_runs(reproduced):
-    folder, _ = reproduced
+    folder = reproduced[0]
     records = sorted((folder / "build" / "runs").rglob("*.json"))
-    quick = grids.specs("05_1", "quick")[0]
+    quick = grids.specs("06_1", "quick")[0]
     broken = folder / "results" / quick.config_id / "seed-0.json"
     broken.parent.mkdir(parents=True)
     broken.write_text("{ cut short")
-    done = call("report", "--sections", "05_1", folder=folder)
+    done = call("report", "--sections", "06_1", folder=folder)
     assert done.returncode == 1
-    assert "05_1_cifar10" in done.stderr and str(broken) in done.stderr and "Remove it" in done.stderr
-    assert (folder / "build" / "notebooks" / "05_1_cifar10.part.ipynb").exists()
+    assert "06_1_distribution_and_flops" in done.stderr and str(broken) in done.stderr and "Remove it" in done.stderr
+    assert (folder / "build" / "notebooks" / "06_1_distribution_and_flops.part.ipynb").exists()
     assert sorted((folder / "build" / "runs").rglob("*.json")) == records
+
+
+# ---- stopped on its way
+
+TWO = {"method": "RigL"} | LEARNING
+RUNS = [spec for spec in EXPECTED if all(getattr(spec, name) == value for name, value in TWO.items())]
+TALKATIVE = """
+import runpy
+from rigl_nb.runs import progress
+
+progress.LINE_EVERY = 0  # every event is a line: the test sees which runs are under way
+runpy.run_module("rigl_nb", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture
+def local(tmp_path) -> Store:
+    """Return the store of a command whose folder is `tmp_path`."""
+    return Store(tmp_path / "build" / "runs")
+
+
+def steps(store) -> list[int]:
+    return [held(store, spec) for spec in RUNS]
+
+
+def stop(folder, act) -> tuple[int, str]:
+    """Start the command, call `act(process)` when both runs are under way; return (exit code, standard error).
+
+    Standard error ends when its last writer does, so this returns when the workers are gone too.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", TALKATIVE, "run", *options("05_1", TWO)],
+        env=environment(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    watchdog = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        seen, text = set(), ""
+        for line in process.stderr:
+            text += line
+            seen |= {spec.label for spec in RUNS if f" {spec.label} at " in line and "epoch" in line}
+            if len(seen) == len(RUNS):
+                break
+        assert len(seen) == len(RUNS), text
+        act(process)
+        text += process.stderr.read()
+        return process.wait(), text
+    finally:
+        assert watchdog.is_alive(), "the command did not end"
+        watchdog.cancel()
+
+
+def went_on(before: list[int], now: list[int]) -> bool:
+    """Tell whether every run came further, or is done."""
+    return all(b < n or n == spec.total_steps for spec, b, n in zip(RUNS, before, now, strict=True))
+
+
+def test_a_command_stopped_in_every_way_gives_the_same_numbers(reproduced, local, tmp_path):
+    """Ctrl-C, which every process of the group gets; kill -9 of the parent; SIGTERM, to it and to all; a budget."""
+    code, text = stop(tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT))
+    assert code == 130, text
+    assert "Traceback" not in text, text
+    assert "goes on from here" in text
+    first = steps(local)
+    assert min(first) > 0, text
+
+    code, text = stop(tmp_path, lambda process: process.kill())
+    assert code == -signal.SIGKILL
+    second = steps(local)
+    assert went_on(first, second), (first, second, text)
+
+    third = second
+    for act in (subprocess.Popen.terminate, lambda process: os.killpg(process.pid, signal.SIGTERM)):
+        code, text = stop(tmp_path, act)
+        assert code == 128 + signal.SIGTERM, text
+        assert "Traceback" not in text, text
+        before, third = third, steps(local)
+        assert went_on(before, third), (before, third, text)
+    assert engine.missing(RUNS, local), "both runs ended before the last signal: they are too short for this machine"
+
+    codes, now, budget = [], third, 7  # seconds, twice as many for each call: a slow machine comes to an end too
+    while not codes or codes[-1] == 75:
+        done = call("run", *options("05_1", TWO), f"--time-budget={budget}s", folder=tmp_path)
+        codes.append(done.returncode)
+        left = len(engine.missing(RUNS, local))
+        assert (f"{count(left, 'run')} left" in done.stderr) == (left > 0), done.stderr
+        assert "Traceback" not in done.stderr and "failed" not in done.stderr, done.stderr
+        before, now = now, steps(local)
+        assert all(old <= new for old, new in zip(before, now, strict=True)), (before, now)
+        budget *= 2
+    assert codes == [75] * (len(codes) - 1) + [0] and len(codes) > 1, "the runs are too short for this machine"
+    assert not any(local.failure(spec) for spec in RUNS)
+    everything = stored(Store(reproduced[0] / "build" / "runs"))
+    assert stored(local) == {spec.run_id: everything[spec.run_id] for spec in RUNS}, "as the first command trained them"

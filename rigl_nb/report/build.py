@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -105,10 +106,11 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
             (source / "index.md").unlink()
         nbformat.write(page, source / f"{'index' if stem == FRONT else stem}.ipynb")
     nbformat.write(one_notebook(notebooks), out / "report.ipynb")
-    with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
-        shutil.move(_sphinx("html", source, Path(scratch)), out / "html")
-        page = _sphinx("singlehtml", source, Path(scratch), "-t", "onefile")
-        (out / "report.html").write_text(inline(page / "index.html"), encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="rigl-") as scratch, ThreadPoolExecutor() as both:
+        pages = both.submit(_sphinx, "html", source, Path(scratch))
+        single = both.submit(_sphinx, "singlehtml", source, Path(scratch), "-t", "onefile")
+        shutil.move(pages.result(), out / "html")
+        (out / "report.html").write_text(inline(single.result() / "index.html"), encoding="utf-8")
     for page in [
         out / "report.html",
         *sorted((out / "html").rglob("*.html")),
