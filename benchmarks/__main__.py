@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import accuracy, packing, pieces, report, training
+from benchmarks import accuracy, batches, packing, pieces, report, training
 from benchmarks.timing import Machine, Measurement
 from rigl_nb import paths
 from rigl_nb.runs.cost import seconds
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling
     "counting": pieces.counting,
     "records": pieces.records,
     "pages": pieces.pages,
+    "batches": batches.measure,
     "accuracy": accuracy.measure,
 }
 

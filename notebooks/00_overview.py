@@ -35,6 +35,7 @@ glance.forest(glance.headlines(boards))
 # - [07 Discussion](07_discussion.ipynb): all claims on one board, and what three seeds can show.
 # - [08 The published code](08_published_code_audit.ipynb): where it differs from the rules, and what that changes.
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
+# - [10 Batches](10_batches.ipynb): from a laptop to a cluster, what each table costs, and how long it takes.
 # - [11 All runs](11_runs.ipynb): a table of every run, and plots of any that you choose.
 
 # %% [markdown]

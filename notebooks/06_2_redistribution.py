@@ -11,7 +11,7 @@
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
 filters = {}  # train a part of it, for example {"method": "RigL-SM", "density": 0.1}
-workers = 1  # runs that train at the same time
+workers = 1  # runs at the same time, or where: "tcp://host:8786" (notebook 10)
 interactive = True
 
 # %% tags=["hide-input"]

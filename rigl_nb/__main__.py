@@ -2,7 +2,7 @@
 
 import sys
 
-from rigl_nb.report.commands import main
+if __name__ == "__main__":  # a worker imports this file too, and needs none of the rest
+    from rigl_nb.report.commands import main
 
-if __name__ == "__main__":
     sys.exit(main())

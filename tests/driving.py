@@ -1,7 +1,6 @@
 """Drive the generator of one run, or the engine in processes that are killed; small runs of the embedded digits."""
 
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -116,8 +115,7 @@ class Engine:
     """Train in another process, with a checkpoint at every iteration; what it says comes through `hear`."""
 
     def __init__(self, store, specs, **how):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([workers.__name__, "sklearn.datasets"])
+        context = workers.processes()
         self.line, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, store.root, specs), kwargs=how)
         self.process.start()

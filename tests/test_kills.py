@@ -1,16 +1,17 @@
 """Killed at any moment, the engine or its workers: no work is lost, and the run is the same, bit for bit."""
 
-import multiprocessing
-import os
 import random
 import signal
+from contextlib import suppress
 from itertools import count
 
+import psutil
 import pytest
-from driving import Engine, at_its_beginning, at_line, before_the_name, held, in_the_bytes, run, stored
-from records import files, tiny
+from driving import PLAIN, Engine, at_its_beginning, at_line, before_the_name, held, in_the_bytes, run, stored
+from records import ORIGIN, files, tiny
 
 from rigl_nb.runs import engine, workers
+from rigl_nb.runs.attempt import Setting
 from rigl_nb.runs.store import MASKS, Store
 
 SPECS = [tiny(), tiny("SET")]
@@ -85,18 +86,27 @@ def test_what_a_killed_write_leaves_is_cleared_away(bomb, store):
     assert [name for name in files(store.root) if not name.endswith((".lock", MASKS))] == [f"{NAMES[0]}.json"]
 
 
-# ---- a worker is killed
+# ---- a training process is killed
 
 
-def test_a_killed_worker_fails_its_own_run_only(store, undisturbed):
+def trainers(store, spec) -> list[psutil.Process]:
+    """Return the processes that hold the run's lock."""
+    lock, found = str(store.path(spec, ".lock")), []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            found += [process] if any(file.path == lock for file in process.open_files()) else []
+    return found
+
+
+def test_a_killed_training_fails_its_own_run_only(store, undisturbed):
     """As the system does when memory runs out. The reason is kept, and the next call trains that run."""
     long, killed = tiny(epochs=10), []
 
     def kill_first(event):
         if event.spec == long and event.kind == "progress" and not killed:
-            process = min(multiprocessing.active_children(), key=lambda p: int(p.name.split("-")[-1]))
+            (process,) = trainers(store, long)
             killed.append(process.pid)
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
 
     summary = run([long, *SPECS], store, notify=kill_first, workers=2)
     assert killed
@@ -111,21 +121,9 @@ def test_a_killed_worker_fails_its_own_run_only(store, undisturbed):
     assert store.find(long).numbers() == other.find(long).numbers()
 
 
-@pytest.mark.parametrize("number, end", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-def test_a_worker_that_a_signal_to_all_ends_is_no_failure(store, number, end, monkeypatch):
-    """A new process may hear it before it knows what to do about it, and its end before the engine looks up."""
-    plain, ends = workers.wait, []
-
-    def wait(connections, timeout):
-        for process in multiprocessing.active_children():
-            process.terminate()
-            process.join()
-        signal.raise_signal(number)
-        return plain(connections, timeout)
-
-    monkeypatch.setattr(workers, "_work", at_its_beginning)
-    monkeypatch.setattr(workers, "wait", wait)
-    with pytest.raises(end):
-        run(SPECS, store, workers=2, notify=lambda event: ends.append(event.kind))
-    assert not any(store.failure(spec) for spec in SPECS)
-    assert ends == ["left", "left"]
+def test_a_training_that_nobody_wants_is_no_failure(store, monkeypatch):
+    """A new process may hear its end before it knows what to do about it."""
+    monkeypatch.setattr(workers, "_train", at_its_beginning)
+    setting, told = Setting(store, (), PLAIN, ORIGIN), []
+    end = workers._supervise(SPECS[0], setting, None, 1, told.append, wanted=lambda: False)
+    assert (end.kind, told, store.failure(SPECS[0])) == ("left", [], None)

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-import torch
 from records import made, tiny
 
 from rigl_nb.report import grids
@@ -113,9 +112,10 @@ def test_jobs_share_the_device_in_one_process(call, local, tiny, monkeypatch):
     given = {}
     monkeypatch.setattr(engine, "run", lambda todo, *a, **k: given.update(k) or engine.Summary(1, {}))
     call("run", "--jobs-per-gpu", "4")
-    assert given["execution"].sharing == 4 and given["workers"] == 1
+    assert given["execution"].sharing == 4 and given["workers"].cluster.alone
     assert given["execution"].threads is None
-    call("run")
+    call("run", "--workers", "1")
     assert given["execution"].sharing == 1
-    if not torch.cuda.is_available():
-        assert given["execution"].threads == (1 if given["workers"] > 1 else None)
+    call("run", "--workers", "2", "--jobs-per-gpu", "3")
+    cluster = given["workers"].cluster
+    assert (cluster.workers, cluster.jobs, given["execution"]) == (2, 3, None), "which suits the machine that trains"

@@ -16,6 +16,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.report import grids, inventory, usage
 from rigl_nb.report.usage import FILTERS, LEFT
 from rigl_nb.runs import cost, engine
+from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, finding, publish
@@ -105,11 +106,24 @@ def notebooks(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Count present, missing and failed runs, and say what the missing ones would cost."""
+    """Count present, missing and failed runs, and say what the missing ones would cost; or look at a cluster."""
+    if options.scheduler:
+        return _watch(options.scheduler)
     profiles = [options.profile] if options.profile else grids.PROFILES
     here = hardware(Execution.best().device)
     stores = Store(paths.runs()), Store(paths.results())
     print("\n".join(inventory.lines(options.sections or grids.SECTIONS, profiles, *stores, here)))
+    return 0
+
+
+def _watch(address: str) -> int:
+    from rigl_nb.runs.watch import watch
+
+    find = finding(Store(paths.runs()), Store(paths.results()))
+    specs = [
+        s for section in grids.SECTIONS for profile in grids.PROFILES for s in grids.plan(section, profile, find).specs
+    ]
+    print(fold("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)]))))
     return 0
 
 
@@ -140,21 +154,22 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
 
     specs, future = _selected(sections, options, finding(local, *published))
     todo = engine.missing(specs, local, *published)
-    workers = _workers(options, len(todo))
+    cluster = _cluster(options, len(todo))
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
-    execution = Execution.best(threads=1 if workers > 1 else None, sharing=options.jobs_per_gpu)
+    best = Execution.best(sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
-    planned = cost.plan(todo, records, hardware(execution.device), workers, future)
+    planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
     if options.dry_run:
         print(fold("\n".join([there, *planned])))
         return 0
     say("\n".join([there, *planned[-1:]]))
     if todo:
         _writable(local.root)
-    summary = engine.campaign(ask, local, published, display, execution=execution, workers=workers, deadline=deadline)
+    execution = best if cluster.alone else None  # elsewhere, what suits the machine that trains
+    summary = engine.campaign(ask, local, published, display, workers=cluster, execution=execution, deadline=deadline)
     for run_id, reason in summary.failed.items():
         say(f"failed: {run_id}: {reason}")
     if summary.failed:
@@ -171,13 +186,17 @@ def _writable(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def _workers(options: argparse.Namespace, runs: int) -> int:
-    """Processes for a batch: on a CPU one for each core, each with one thread; on a GPU one, whose runs take turns."""
-    for name in ("workers", "jobs_per_gpu"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)} is not allowed: it must be at least 1")
-    one = torch.cuda.is_available() or options.jobs_per_gpu > 1
-    return options.workers or (1 if one else min(os.cpu_count() or 1, max(runs, 1)))
+def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
+    """Where to train: as asked, else on a CPU a worker for each core, and on a GPU this process."""
+    given = [name for name in ("workers", "scheduler", "slurm") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]} are two places: name one of them")
+    how = {"jobs": options.jobs_per_gpu, "dashboard": options.dashboard}
+    if given:
+        value = getattr(options, given[0])
+        return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
+    one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
+    return Cluster(1 if one else min(os.cpu_count() or 1, max(runs, 1)), **how)
 
 
 def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:

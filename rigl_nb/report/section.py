@@ -103,10 +103,11 @@ def _published(name: str) -> dict[str, inventory.Inventory]:
 
 
 def train(
-    name: str, profile: str, filters: Mapping[str, object], workers: int = 1, interactive: bool = False
+    name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, interactive: bool = False
 ) -> pd.DataFrame:
     """Train what no record holds of a profile's runs, then return what this machine trained of them.
 
+    `workers`: how many runs train at a time, or a cluster (`Cluster.parse`), whose dashboard is then named.
     An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
     `interactive`: bars and a Stop button for JupyterLab, else lines of text. Raises RuntimeError with the reasons when
     runs crash.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
+from rigl_nb.runs.cluster import LOOPBACK, SLURM
 from rigl_nb.runs.terminal import WIDTH, fold
 from rigl_nb.spec import OF_PARENT
 
@@ -135,6 +136,9 @@ def parser() -> Parser:
         several = f": {', '.join(allowed)}" if allowed else ""
         some.add_argument(f"--{name}", type=kind, choices=allowed, metavar=name[0].upper(), help=words + several)
     commands.choices["status"].add_argument("--profile", choices=grids.PROFILES, help="one profile (default: all)")
+    commands.choices["status"].add_argument(
+        "--scheduler", metavar="tcp://HOST:8786", help="what this dask cluster does now, in place of the table"
+    )
     publish = commands.choices["publish"]
     publish.add_argument("folder", nargs="?", help="where the records are (default: build/runs/, this machine's own)")
     publish.add_argument("--allow-dirty", action="store_true", help="also records of uncommitted code")
@@ -148,6 +152,15 @@ def _training(sub: Parser) -> None:
     sub.description += f"\n\nprofiles:\n{sizes}"
     sub.add_argument("--profile", choices=grids.PROFILES, default="smoke", help="size of the runs (default: smoke)")
     sub.add_argument("--workers", type=int, metavar="N", help="training processes (default: one for each CPU core)")
+    places = "; ".join(f"{key}: {about}" for key, (about, _) in SLURM.items())
+    sub.add_argument("--scheduler", metavar="tcp://HOST:8786", help="train on this dask cluster")
+    sub.add_argument("--slurm", metavar="KEY=VALUE,…", help=f"train in SLURM's jobs; {places}")
+    sub.add_argument(
+        "--dashboard",
+        metavar="HOST:PORT",
+        default=LOOPBACK,
+        help="where to show the cluster at work (default: this machine alone sees it)",
+    )
     sub.add_argument(
         "--jobs-per-gpu", type=int, default=1, metavar="N", help="runs that take turns on a GPU (default: 1)"
     )

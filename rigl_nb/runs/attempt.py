@@ -13,7 +13,7 @@ import torch
 
 from rigl_nb.execution import Execution
 from rigl_nb.iteration import Legacy, digest
-from rigl_nb.runs.record import from_result
+from rigl_nb.runs.record import Record, from_result
 from rigl_nb.runs.store import Store, write
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Progress, train
@@ -29,6 +29,7 @@ class Event:
     kind: str
     step: int = 0
     text: str = ""
+    speed: float = 0.0  # images a second, of a run in progress
 
 
 Notify = Callable[[Event], None]
@@ -40,8 +41,9 @@ class Setting:
 
     store: Store
     published: tuple[Store, ...]  # other stores, from which parents are taken
-    execution: Execution
+    execution: Execution | None  # None: what suits the machine that trains
     origin: dict  # of the code, the `provenance` of records
+    mark: str = ""  # the store's, for workers on other machines (`Store.mark`)
 
 
 class Leave(Exception):
@@ -73,8 +75,13 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
         return Event(spec, "left", text="its checkpoint stays")
     except Exception as error:
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return done(record)
+
+
+def done(record: Record) -> Event:
+    """The end of a run that has a record."""
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
-    return Event(spec, "done", spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
+    return Event(record.spec, "done", record.spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
 
 
 def busy(spec: RunSpec, store: Store) -> bool:
@@ -118,7 +125,7 @@ def underway(progress: Progress) -> Event:
     epoch = min(progress.step // spec.steps_per_epoch + 1, spec.total_epochs)
     speed = progress.step * spec.batch_size / progress.seconds
     text = f"epoch {epoch}/{spec.total_epochs}, {speed:,.0f} images/s{known}"
-    return Event(spec, "progress", progress.step, text)
+    return Event(spec, "progress", progress.step, text, speed)
 
 
 def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[Progress, None, None]:

@@ -1,4 +1,4 @@
-"""Trains the runs that no record holds yet: in this process, or in several at once; safe to interrupt."""
+"""Trains the runs that no record holds yet: in this process, or on a cluster; safe to interrupt."""
 
 import math
 import time
@@ -10,9 +10,10 @@ from rigl_nb import data, methods
 from rigl_nb.execution import Execution
 from rigl_nb.runs import turns
 from rigl_nb.runs.attempt import Event, Notify, Setting, busy, failed
+from rigl_nb.runs.batch import on_cluster
+from rigl_nb.runs.cluster import Cluster, Pool, opened
 from rigl_nb.runs.record import provenance
 from rigl_nb.runs.store import Store
-from rigl_nb.runs.workers import in_processes
 from rigl_nb.spec import RunSpec
 
 
@@ -48,20 +49,22 @@ def campaign(
     store: Store,
     published: Iterable[Store] = (),
     show: Callable[[list[RunSpec]], AbstractContextManager[Notify]] = lambda todo: nullcontext(lambda event: None),
+    workers: int | str | Cluster = 1,
     **how,
 ) -> Summary:
     """Train what `ask` wants, and ask again, until it wants nothing more: a study's next trial follows from results.
 
-    `show` gives a listener for each batch of `run`, `how` goes to it. No run is tried twice.
+    `show` gives a listener for each batch of `run`, `how` goes to it; `workers` serve them all. No run is tried twice.
     """
     published, total, tried = tuple(published), Summary(0, {}), set()
-    while todo := [spec for spec in missing(ask(), store, *published) if spec.run_id not in tried]:
-        tried |= {spec.run_id for spec in todo}
-        with show(todo) as notify:
-            batch = run(todo, store, published, notify=notify, **how)
-        total = Summary(total.trained + batch.trained, total.failed | batch.failed, batch.left)
-        if batch.left:
-            break
+    with opened(workers) as pool:
+        while todo := [spec for spec in missing(ask(), store, *published) if spec.run_id not in tried]:
+            tried |= {spec.run_id for spec in todo}
+            with show(todo) as notify:
+                batch = run(todo, store, published, notify=notify, workers=pool, **how)
+            total = Summary(total.trained + batch.trained, total.failed | batch.failed, batch.left)
+            if batch.left:
+                break
     return total
 
 
@@ -70,27 +73,46 @@ def run(
     store: Store,
     published: Iterable[Store] = (),
     execution: Execution | None = None,
-    workers: int = 1,
+    workers: int | str | Cluster | Pool = 1,
     deadline: float = math.inf,
     asked: Callable[[], bool] = lambda: False,
     notify: Notify = lambda event: None,
 ) -> Summary:
     """Train what neither `store` nor `published` holds and save it in `store`, in the given order.
 
-    `execution.sharing` runs take turns in this process, which overlaps them on a GPU. With several workers each run
-    gets a process of its own with one CPU thread, which suits tiny networks. A crash is kept with its reason and does
-    not stop the others. SIGINT, SIGTERM, the `deadline` (of `time.monotonic`) and `asked`, when it says yes, leave
-    checkpoints behind; the same call goes on from them.
+    `execution.sharing` runs take turns in this process, which overlaps them on a GPU. `workers` says where else, as in
+    `Cluster.parse`: there each run gets a process of its own with one CPU thread, which suits tiny networks. A crash is
+    kept with its reason and does not stop the others. SIGINT, SIGTERM, the `deadline` (of `time.monotonic`) and
+    `asked`, when it says yes, leave checkpoints behind; the same call goes on from them.
     """
     published = tuple(published)
     todo = missing(specs, store, *published)
-    if workers > 1 and (own := {spec.method for spec in todo} - methods.BUILT_IN):
+    with opened(workers) as pool:
+        setting = _setting(todo, store, published, execution, pool.cluster)
+        with turns.deferred() as signals:
+            stop = turns.Stop(deadline, signals, asked)
+            ends = _train(todo, setting, pool, stop, notify)
+    stop.leave()
+    kinds = [event.kind for event in ends.values()]
+    crashed = {run_id: event.text for run_id, event in ends.items() if event.kind == "failed"}
+    return Summary(kinds.count("done"), crashed, len(kinds) - kinds.count("done") - len(crashed))
+
+
+def _setting(todo: list[RunSpec], store: Store, published: tuple, execution: Execution | None, cluster: Cluster):
+    """How the runs are trained, the same for all, with their images decoded before any worker asks for them."""
+    if not cluster.alone and (own := {spec.method for spec in todo} - methods.BUILT_IN):
         raise ValueError(f"method {min(own)!r} is known to this process only: train it with one worker")
-    for name in sorted({spec.data for spec in todo}):
-        data.load(name)  # decoded once, here, before any worker asks for it
-    execution = execution or Execution.best(threads=1 if workers > 1 else None)
-    origin = provenance(execution.device)  # of this process: workers run the code that it imported
-    setting = Setting(store, published, execution, origin)
+    if not cluster.remote:
+        for name in sorted({spec.data for spec in todo}):
+            data.load(name)
+        execution = execution or Execution.best(threads=None if cluster.alone else 1)
+    origin = provenance(execution.device if execution else "cpu")
+    return Setting(store, published, execution, origin, store.mark() if cluster.remote and todo else "")
+
+
+def _train(todo: list[RunSpec], setting: Setting, pool: Pool, stop: turns.Stop, notify: Notify) -> dict[str, Event]:
+    """Train the runs in this process or on the cluster, again and again where others hold them; their ends by id."""
+    store = setting.store
     ends = {spec.run_id: Event(spec, "left") for spec in todo}
 
     def hear(event: Event) -> None:
@@ -98,21 +120,17 @@ def run(
             ends[event.spec.run_id] = event
         notify(event)
 
-    with turns.deferred() as signals:
-        stop = turns.Stop(deadline, signals, asked)
-        while todo and not stop.due(0):
-            if workers > 1 and len(todo) > 1 and any(not busy(spec, store) for spec in todo):
-                in_processes(todo, setting, workers, stop, hear)
-            else:
-                turns.take_turns(todo, setting, stop, hear)
-            todo = [spec for spec in todo if ends[spec.run_id].kind == "busy"]
-            lost = {run_id for run_id, event in ends.items() if event.kind == "failed"}
-            for orphan in [spec for spec in todo if spec.parent and spec.parent.run_id in lost]:
-                todo.remove(orphan)
-                hear(failed(orphan, store, f"its parent {orphan.parent.run_id} failed"))
-            if todo and not stop.due(0):
-                time.sleep(turns.LOOK_AGAIN)
-    stop.leave()
-    kinds = [event.kind for event in ends.values()]
-    crashed = {run_id: event.text for run_id, event in ends.items() if event.kind == "failed"}
-    return Summary(kinds.count("done"), crashed, len(kinds) - kinds.count("done") - len(crashed))
+    while todo and not stop.due(0):
+        here = len(todo) == 1 or all(busy(spec, store) for spec in todo)  # worth no start of a cluster
+        if pool.cluster.remote or not (pool.cluster.alone or here):
+            on_cluster(todo, setting, pool, stop, hear)
+        else:
+            turns.take_turns(todo, setting, stop, hear)
+        todo = [spec for spec in todo if ends[spec.run_id].kind == "busy"]
+        lost = {run_id for run_id, event in ends.items() if event.kind == "failed"}
+        for orphan in [spec for spec in todo if spec.parent and spec.parent.run_id in lost]:
+            todo.remove(orphan)
+            hear(failed(orphan, store, f"its parent {orphan.parent.run_id} failed"))
+        if todo and not stop.due(0):
+            time.sleep(turns.LOOK_AGAIN)
+    return ends

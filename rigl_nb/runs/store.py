@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -19,7 +20,9 @@ from rigl_nb.spec import RunSpec
 
 OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
 MASKS = ".masks.npz"
+MARK = ".mark-"
 MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
+LEFT = (MASKS, ".json", ".failed.json")  # what a run leaves, as it is written: the record says that the masks are there
 OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds")
 
 
@@ -70,6 +73,29 @@ class Store:
     def finished(self, spec: RunSpec) -> bool:
         """Whether the run's record is there, and its masks where it has any."""
         return self.find(spec) is not None and (not METHODS[spec.method].masked or self.path(spec, MASKS).exists())
+
+    def files(self, spec: RunSpec) -> dict[str, bytes]:
+        """What the run left, by the files' endings: `keep` puts it into another machine's store."""
+        return {ending: path.read_bytes() for ending in LEFT if (path := self.path(spec, ending)).exists()}
+
+    def keep(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
+        """Write what `files` gave elsewhere, but for masks and record that are there already."""
+        for ending in LEFT:
+            if ending in files and (ending == LEFT[-1] or not self.path(spec, ending).exists()):
+                write(self.path(spec, ending), files[ending])
+        if ".json" in files:
+            self.path(spec, LEFT[-1]).unlink(missing_ok=True)
+
+    def mark(self) -> str:
+        """The name of a file that only this folder has: who sees it elsewhere sees the same folder.
+
+        Two that make one at the same time may get different ones; both are there to be seen.
+        """
+        names = sorted(path.name for path in Path(self.root).glob(f"{MARK}*"))
+        if not names:
+            names = [f"{MARK}{uuid.uuid4().hex}"]
+            write(Path(self.root) / names[0], "")
+        return names[0]
 
     def records(self) -> list[Record]:
         """All records of methods that are known here, ordered by run id; RecordError names a damaged file."""

@@ -1,75 +1,203 @@
-"""Runs in processes of their own, several at a time."""
+"""One run inside a dask task: in a process of its own on the worker's machine, for as long as a client wants it.
 
+A machine shares the client's store if it finds the store's mark there and a file that it renames is seen at once. Then
+record, masks and checkpoint lie in that store, and any other machine that shares it can go on with the run. Else they
+lie in the machine's own `build/runs`. Record and masks come back through dask in both cases; a checkpoint stays.
+"""
+
+import functools
 import multiprocessing
+import os
 import signal
-from collections import deque
-from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from pathlib import Path
 
-from rigl_nb.runs import turns
-from rigl_nb.runs.attempt import Event, Notify, Setting, failed
+import torch
+
+from rigl_nb import paths
+from rigl_nb.execution import Execution
+from rigl_nb.runs import attempt, turns
+from rigl_nb.runs.attempt import Event, Setting, failed
+from rigl_nb.runs.record import hardware, provenance
+from rigl_nb.runs.store import Store, write
 from rigl_nb.runs.turns import Stop
 from rigl_nb.spec import RunSpec
 
+TOPIC = "rigl_nb"  # of the messages, at the scheduler
+TRIAL = ".trial-"  # begins the names of files that are written to see who sees them
+LOOK = 0.2  # seconds until a run looks again whether somebody wants it
+NEEDED = ("sklearn.datasets", "torch._dynamo", "distributed")  # imported late, the second by the first optimiser
+OVER = ("closing", "closed", "stopping")  # states of a worker that ends
 
-def in_processes(todo: list[RunSpec], setting: Setting, workers: int, stop: Stop, hear: Notify) -> None:
-    """A process for every run, at most `workers` at a time. One that dies fails its own run and no other."""
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task returns: how the run ended, and what it left (`Store.files`)."""
+
+    event: Event
+    files: dict[str, bytes]
+
+
+def processes() -> BaseContext:
+    """How processes are started: forked from one that has imported once what all of them need."""
     available = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in available else "spawn")
-    context.set_forkserver_preload([__name__, "sklearn.datasets"])  # imported once, not once a run
-    queue, running = deque(todo), {}
-    deadline = stop.deadline - turns.RESERVE / 2  # a process leaves before its parent has to
+    context.set_forkserver_preload([__name__, *NEEDED])
+    return context
+
+
+def dask_setup(worker) -> None:
+    """What dask calls in a local worker, before it works.
+
+    Ctrl-C is for the client, which tells its workers what it means. The server that the worker was forked from forks
+    its trainings too: Python would start, and fill, another one for each worker.
+    """
+    os.setpgrp()
+    server = forkserver._forkserver
+    if getattr(server, "_forkserver_address", None):
+        server.ensure_running = lambda: None
+
+
+def work(spec: RunSpec, setting: Setting, parent: Outcome | None) -> Outcome:
+    """Train one run, or say why not; messages go to the topic, the last one too. Equal runs are equal calls.
+
+    `parent` is what the run that this one starts from has left. Raises ValueError where this is other code than the
+    client's.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    key, name = worker.get_current_task(), worker.name
+    setting = here(setting)
+
+    def wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state == "executing" and worker.status.name not in OVER
+
+    def tell(event: Event, slowest: float = 0.0) -> None:
+        message = {"kind": event.kind, "step": event.step, "text": event.text, "speed": event.speed}
+        worker.log_event(TOPIC, message | {"run": key, "slowest": slowest, "host": socket.gethostname()})
+
+    event = _without_training(spec, setting, parent)
+    if not event:
+        share = worker.state.nthreads
+        event = _supervise(spec, setting, _gpu(name), share, tell, wanted)
+    tell(event)
+    return Outcome(event, setting.store.files(spec))
+
+
+def here(setting: Setting) -> Setting:
+    """The batch's setting on this machine: the client's store where it is shared, and where the code comes from.
+
+    A batch without a mark has workers that its client started here, from what it had imported.
+    """
+    if not setting.mark:
+        return setting
+    mine, theirs = provenance("cpu"), setting.origin["commit"]
+    if mine["commit"] != theirs:
+        raise ValueError(
+            f"a worker on {socket.gethostname()} has commit {mine['commit']} of the code, its client has {theirs}: "
+            "give both the same one and start them again"
+        )
+    store = setting.store if shared(setting.store, setting.mark) else Store(paths.runs())
+    return replace(setting, store=store, origin=mine)
+
+
+def answer(setting: Setting, question: Path) -> Path | None:
+    """Repeat the client's fresh file in a file beside it, empty where it is not seen; None: the store is not shared."""
+    if here(setting).store != setting.store:
+        return None
+    path = question.with_name(f"{question.name}-{socket.gethostname()}-{os.getpid()}")
+    write(path, question.read_text() if question.exists() else "")
+    return path
+
+
+@functools.cache
+def shared(store: Store, mark: str) -> bool:
+    """Whether this machine sees the client's store, and what it renames there is whole at once."""
+    trial = Path(store.root) / f"{TRIAL}{socket.gethostname()}-{os.getpid()}"
     try:
-        while (running or (queue and not stop.due(0))) and not stop.wanted:
-            while len(running) < workers and not stop.due(0):
-                spec = turns.next_ready(queue, (other for _, other in running.values()))
-                if not spec:
-                    break
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(theirs, spec, setting, deadline))
-                process.start()
-                theirs.close()
-                running[ours] = process, spec
-            for connection in wait(list(running), timeout=turns.LOOK_AGAIN):
-                process, spec = running[connection]
-                try:
-                    event = connection.recv()
-                except (EOFError, OSError):  # nothing more, or half a message
-                    process.join()
-                    event = Event(spec, "left", text="its process was ended")
-                    if not stop.signals:  # which reach the processes too, some before they can heed them
-                        event = failed(spec, setting.store, f"its process ended with exit code {process.exitcode}")
-                if event.kind != "progress":
-                    process.join()
-                    del running[connection]
-                hear(event)
-    finally:
-        for process, _ in running.values():
-            process.terminate()  # it leaves a checkpoint at the end of its iteration
-        ends = []
-        for connection, (process, spec) in running.items():
-            ends.append(_last_word(connection) or Event(spec, "left", text="its process was ended"))
-            process.join()
-        for event in (*ends, *map(turns.not_begun, queue)):
-            hear(event)
+        if not (Path(store.root) / mark).exists():
+            return False
+        for content in ("first", "second"):
+            write(trial, content)
+            if trial.read_text() != content:
+                return False
+        trial.unlink()
+    except OSError:
+        return False
+    return True
 
 
-def _last_word(connection: Connection) -> Event | None:
-    last = None
-    with suppress(EOFError, OSError):
+def _without_training(spec: RunSpec, setting: Setting, parent: Outcome | None) -> Event | None:
+    """The end of a run that cannot, or need not, be trained now."""
+    store = setting.store
+    if store.finished(spec):
+        return attempt.done(store.find(spec))
+    if parent and parent.event.kind == "failed":
+        return failed(spec, store, f"its parent {spec.parent.run_id} failed")
+    if parent and parent.event.kind != "done":
+        return Event(spec, "busy", text=f"its parent {spec.parent.run_id} is not trained yet")
+    if parent and not any(one.finished(spec.parent) for one in (store, *setting.published)):
+        store.keep(spec.parent, parent.files)
+    return Event(spec, "busy", text="another process trains it") if attempt.busy(spec, store) else None
+
+
+def _supervise(
+    spec: RunSpec, setting: Setting, gpu: str | None, share: int, tell: Callable[..., None], wanted: Callable[[], bool]
+) -> Event:
+    """Train the run in a process; end that process, which leaves a checkpoint, when nobody wants the run any more."""
+    context = processes()
+    multiprocessing.current_process().daemon = False  # dask's workers are daemons, which may start no process
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_train, args=(theirs, spec, setting, gpu, share), daemon=True)
+    process.start()
+    theirs.close()
+    with ours:
         while True:
-            last = connection.recv()
-    return last if last and last.kind != "progress" else None
+            if not wanted():
+                process.terminate()
+            if not ours.poll(LOOK):
+                continue
+            try:
+                event, slowest = ours.recv()
+            except (EOFError, OSError):  # nothing more, or half a message
+                process.join()
+                if process.exitcode == -signal.SIGTERM:  # before it could heed it
+                    return Event(spec, "left", text="its process was ended")
+                return failed(spec, setting.store, f"its process ended with exit code {process.exitcode}")
+            if event.kind != "progress":
+                process.join()
+                return event
+            tell(event, slowest)
 
 
-def _work(connection: Connection, spec: RunSpec, setting: Setting, deadline: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes on what it means
+def _gpu(name: object) -> str | None:
+    """The GPU of a worker that has a number, where a machine has several: its workers spread over them."""
+    count = torch.cuda.device_count()
+    if count < 2 or not isinstance(name, int):
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (visible.split(",") if visible else [str(number) for number in range(count)])[name % count]
+
+
+def _train(connection, spec: RunSpec, setting: Setting, gpu: str | None, share: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the client passes on what it means
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA starts, which is later
+    execution = setting.execution or Execution.best(threads=1, sharing=share)
+    origin = setting.origin | ({"hardware": hardware(execution.device)} if setting.mark else {})
 
     def tell(event: Event) -> None:
         try:
-            connection.send(event)
-        except BrokenPipeError:  # the parent is gone: leave a checkpoint and follow it
+            connection.send((event, stop.slowest))
+        except BrokenPipeError:  # the worker is gone: leave a checkpoint and follow it
             signal.raise_signal(signal.SIGTERM)
 
     with turns.deferred() as signals:
-        turns.take_turns([spec], setting, Stop(deadline, signals), tell)
+        stop = Stop(signals=signals)
+        turns.take_turns([spec], replace(setting, execution=execution, origin=origin), stop, tell)
