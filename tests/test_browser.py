@@ -41,7 +41,7 @@ def linked(request, browser, report):
 
 
 def _opened(browser, path, **how):
-    page, asked = browser.new_page(**how), []
+    page, asked = browser.new_page(reduced_motion="reduce", **how), []  # no colour that is on its way to another
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
     page.evaluate("async () => { await document.fonts.ready; await window.MathJax?.startup?.promise; }")
