@@ -188,6 +188,7 @@ def test_without_a_shared_store_records_and_masks_come_back(running, store, undi
     assert not list(store.root.rglob("*.lock")), "they were trained elsewhere"
     said = capsys.readouterr().err
     assert f"2 of 2 workers do not share {store.root}: records come back" in said and "seen at once" not in said
+    assert "dashboard:" not in said, "this scheduler shows none"
 
 
 def test_a_folder_where_writes_are_seen_late_is_named(running, store, undisturbed, monkeypatch, capsys):

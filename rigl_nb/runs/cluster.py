@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
+from urllib.request import urlopen
 
 from rigl_nb import paths
 from rigl_nb.runs import workers
@@ -131,8 +132,9 @@ class Pool:
 
             dask.config.set(OURS)  # for good: `distributed` adds to it when it is imported
             self._client = self._stack.enter_context(_connected(self._stack, self.cluster))
-            if "dashboard" in self._client.scheduler_info()["services"]:
-                print(f"dashboard: {self._client.dashboard_link}", file=sys.stderr, flush=True)
+            link = self._client.dashboard_link
+            if not self.cluster.scheduler or _shown(link):  # a scheduler of others may have been told to show none
+                print(f"dashboard: {link}", file=sys.stderr, flush=True)
         return self._client
 
     def reconnect(self, tired: Callable[[], bool]) -> bool:
@@ -166,6 +168,15 @@ def opened(workers: "int | str | Cluster | Pool") -> Iterator[Pool]:
         yield pool
     finally:
         pool.close()
+
+
+def _shown(link: str) -> bool:
+    """Whether a page is there."""
+    try:
+        with urlopen(link, timeout=5) as page:
+            return page.status == 200
+    except OSError:
+        return False
 
 
 def _connected(stack: ExitStack, cluster: Cluster):
