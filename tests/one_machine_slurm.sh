@@ -24,7 +24,8 @@ start() {
     for number in 0 1; do mknod "$folder/gpu$number" c 1 3; done
     printf 'NodeName=%s Name=gpu File=%s/gpu[0-1]\n' "$(hostname -s)" "$folder" >"$folder/gres.conf"
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    sed -e "s|@DIR@|$folder|; s|@HOST@|$(hostname -s)|; s|@PORT@|$port|; s|@NEXT@|$((port + 1))|; s|@CPUS@|$(getconf _NPROCESSORS_ONLN)|" \
+    cores=$(getconf _NPROCESSORS_ONLN) # nproc would heed OMP_NUM_THREADS
+    sed -e "s|@DIR@|$folder|; s|@HOST@|$(hostname -s)|; s|@PORT@|$port|; s|@NEXT@|$((port + 1))|; s|@CPUS@|$cores|" \
         -e "s|@MEMORY@|$(free -m | awk '/^Mem/ {print int($2 * 0.9)}')|" "$here/slurm.conf" >"$SLURM_CONF"
     sed -i "s|@HOST@|$(hostname -s)|g; s|@DIR@|$folder|g" "$SLURM_CONF"
     slurmctld
