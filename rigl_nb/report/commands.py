@@ -123,7 +123,7 @@ def _watch(address: str) -> int:
     specs = [
         s for section in grids.SECTIONS for profile in grids.PROFILES for s in grids.plan(section, profile, find).specs
     ]
-    print(fold("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)]))))
+    print("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)])))
     return 0
 
 

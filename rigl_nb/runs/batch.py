@@ -6,7 +6,6 @@ them wants it.
 
 import math
 import queue
-import sys
 import time
 import uuid
 from contextlib import suppress
@@ -16,6 +15,7 @@ from rigl_nb.runs import turns, workers
 from rigl_nb.runs.attempt import Event, Notify, Setting, failed
 from rigl_nb.runs.cluster import Pool
 from rigl_nb.runs.store import write
+from rigl_nb.runs.terminal import say
 from rigl_nb.runs.turns import Stop
 from rigl_nb.runs.workers import Outcome
 from rigl_nb.spec import RunSpec
@@ -84,10 +84,10 @@ class Batch:
         count, apart, late = len(answers), answers.count("apart"), answers.count("late")
         if apart:
             how = "records come back through dask, checkpoints stay there"
-            _warn(f"{apart} of {count} workers do not share {root}: {how}")
+            say(f"{apart} of {count} workers do not share {root}: {how}")
         if late:
             how = "a lost worker's run may begin again. Mount the folder without caches (NFS: noac)"
-            _warn(f"{late} of {count} workers share {root}, but what is written there is not seen at once: {how}")
+            say(f"{late} of {count} workers share {root}, but what is written there is not seen at once: {how}")
 
     def _parent(self, spec: RunSpec):
         """What the run starts from: the future of a run of this batch, or what a finished one left."""
@@ -195,7 +195,3 @@ def _says(path: Path, words: str) -> bool:
     with suppress(OSError):
         return path.read_text() == words
     return False
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

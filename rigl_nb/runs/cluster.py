@@ -6,7 +6,6 @@ What dask brings is imported only where a cluster is asked for.
 import importlib.util
 import multiprocessing
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from urllib.request import urlopen
 
 from rigl_nb import paths
 from rigl_nb.runs import workers
+from rigl_nb.runs.terminal import say
 
 LOOPBACK = "127.0.0.1:0"  # of the dashboard: seen from this machine alone, at any free port
 PATIENCE = 60.0  # seconds that a scheduler which was lost may take to come back
@@ -134,7 +134,7 @@ class Pool:
             self._client = self._stack.enter_context(_connected(self._stack, self.cluster))
             link = self._client.dashboard_link
             if not self.cluster.scheduler or _shown(link):  # a scheduler of others may have been told to show none
-                print(f"dashboard: {link}", file=sys.stderr, flush=True)
+                say(f"dashboard: {link}")
         return self._client
 
     def reconnect(self, tired: Callable[[], bool]) -> bool:

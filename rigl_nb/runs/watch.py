@@ -1,16 +1,15 @@
 """What a running cluster does now: the queue, who trains what, how fast, and the time left."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
 
 from rigl_nb.runs import workers
 from rigl_nb.runs.cluster import Cluster, Pool
 from rigl_nb.runs.cost import duration, work
+from rigl_nb.runs.terminal import fold
 from rigl_nb.spec import RunSpec
 
 RUN = re.compile(r"[^/]+/seed-\d+")  # a task of ours: its key is a run's id
-WIDTH = 96
 
 
 def watch(address: str, specs: Iterable[RunSpec]) -> list[str]:
@@ -37,13 +36,8 @@ def told(states: Mapping[str, str], latest: Mapping[str, dict], specs: Mapping[s
         message = latest.get(run, {"text": "begins", "host": "?", "kind": ""})
         name = f"{specs[run].label} at {specs[run].density:g}, seed {specs[run].seed}" if run in specs else run
         text = message["text"] if run in under_way else "begins"
-        lines += textwrap.wrap(
-            f"{name}: {text}{_time(run, message, specs)} ({message['host']})",
-            WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-        )
-    return lines
+        lines.append(f"  {name}: {text}{_time(run, message, specs)} ({message['host']})")
+    return fold("\n".join(lines)).split("\n")
 
 
 def _left(states: Mapping[str, str], under_way: Mapping[str, dict], specs: Mapping[str, RunSpec]) -> float | None:
