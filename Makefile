@@ -39,7 +39,7 @@ $(STAMP):
 	@set -e; if uv --version >/dev/null 2>&1; then \
 	    echo "Installing into .venv with uv"; \
 	    test -d .venv || uv venv --quiet .venv; \
-	    uv pip install --quiet --python .venv/bin/python --requirement requirements.lock; \
+	    uv pip install --quiet --compile-bytecode --python .venv/bin/python --requirement requirements.lock; \
 	    uv pip install --quiet --python .venv/bin/python --no-deps --editable .; \
 	else \
 	    echo "Installing into .venv with pip (a few minutes; uv is faster)"; \

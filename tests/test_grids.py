@@ -6,7 +6,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from rigl_nb import methods
 from rigl_nb.report import grids
 from rigl_nb.report.grids import PROFILES, PUBLISHED, SECTIONS, published, specs
 
@@ -112,12 +111,6 @@ def test_figure_1_spans_the_densities():
         for init in ("Random", "ERK"):
             found = specs(SECTION, "paper", method=method, init=init, multiplier=1)
             assert {spec.density for spec in found} == {0.05, 0.1, 0.2, 0.5}
-
-
-def test_a_table_has_only_rows_whose_method_exists(monkeypatch):
-    monkeypatch.setattr(grids, "METHODS", {name: method for name, method in methods.METHODS.items() if name != "SNFS"})
-    gone = {row(spec) for spec in ALL["paper"]} - {row(spec) for spec in specs(SECTION, "paper")}
-    assert gone == {r for r in table2() if r[0] == "SNFS"}
 
 
 @pytest.mark.parametrize("profile", SIZES)

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from rigl_nb.report import claims, grids, power, studies
 from rigl_nb.report.claims import Cell, Verdict
@@ -86,7 +85,7 @@ def noise(found: Search) -> tuple[float, int]:
 def half_width(found: Search, n: int) -> float:
     """Half the 95 % interval of a mean of n validation accuracies, by the pooled noise; NaN where it is not known."""
     std, freedom = noise(found)
-    return stats.t.ppf((1 + claims.CONFIDENCE) / 2, freedom) * std / math.sqrt(n) if freedom else math.nan
+    return claims.student(freedom) * std / math.sqrt(n) if freedom else math.nan
 
 
 def finals(found: Search) -> pd.DataFrame:

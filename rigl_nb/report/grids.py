@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from rigl_nb.methods import METHODS
 from rigl_nb.report import studies
 from rigl_nb.report.matching import matched
 from rigl_nb.report.profiles import EVIDENCE, PROFILES, Profile, Row
@@ -87,12 +86,8 @@ def table4(profile: Profile) -> list[RunSpec]:
 
 def tuning(profile: Profile) -> list[Study]:
     """Table 4's column "optimal": α and ΔT tuned for every initialization and density."""
-    found = []
-    for density in profile.tuned_densities:
-        for init in ("Random", "ERK"):
-            row = functools.partial(_tuned, init, density)
-            found.append(Study(f"{init} at {density:g}", row, TUNED))
-    return found
+    both = [(init, density) for density in profile.tuned_densities for init in ("Random", "ERK")]
+    return [Study(f"{init} at {density:g}", functools.partial(_tuned, init, density), TUNED) for init, density in both]
 
 
 def _tuned(init: str, density: float, values: Values) -> Row:
@@ -186,7 +181,7 @@ def plan(section: str, profile: str, find: Find = lambda spec: None, **filters: 
         run, left = studies.runs(study, size, find)
         found += run
         future += left
-    found += [spec for grid in SECTIONS[section].grids for spec in grid(size)]
+    found += [spec for grid in SECTIONS[section].grids for spec in _made(grid, size)]
     where = f"section {section}, profile {profile},"
     return Plan(filtered(found, where, filters), [spec for spec in future if has(spec, filters)])
 
@@ -227,14 +222,19 @@ def published(name: str) -> pd.DataFrame:
     return frame
 
 
+@functools.cache  # a notebook asks for the same grids again and again, and a run finds its id only once
+def _made(grid: Callable[[Profile], list[RunSpec]], profile: Profile) -> tuple[RunSpec, ...]:
+    return tuple(grid(profile))
+
+
 def _printed(table: str, name: str) -> Iterator[Row]:
     for row in published(table).itertuples():
         yield Row(row.method, row.init, row.density, row.multiplier, data=name)
 
 
 def _chosen(rows: Iterable[Row], densities: tuple[float, ...]) -> list[Row]:
-    """The rows whose method exists here, dense or at one of the densities."""
-    return [row for row in rows if row.method in METHODS and row.density in (*densities, 1.0)]
+    """The rows that are dense or at one of the densities."""
+    return [row for row in rows if row.density in (*densities, 1.0)]
 
 
 def _runs(profile: Profile, rows: Iterable[Row], seeds: tuple[int, ...] | None = None) -> list[RunSpec]:

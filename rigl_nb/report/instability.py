@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from rigl_nb.report.claims import (
     CONFIDENCE,
@@ -76,14 +76,16 @@ def spread(variances: Iterable[float], freedom: Iterable[int]) -> Estimate:
         return Estimate(0.0, 0.0, math.inf)
     value = math.sqrt(np.dot(list(variances), freedom) / total)
     tail = (1 - CONFIDENCE) / 2
-    low, high = (value * math.sqrt(total / stats.chi2.ppf(p, total)) for p in (1 - tail, tail))
+    low, high = (value * math.sqrt(total / special.chdtri(total, p)) for p in (tail, 1 - tail))
     return Estimate(value, low, high)
 
 
 def collapses(collapsed: int, n: int) -> Estimate:
     """Share of runs that collapsed, in percent, with Clopper and Pearson's exact limits."""
-    interval = stats.binomtest(collapsed, n).proportion_ci(CONFIDENCE, "exact")
-    return Estimate(100 * collapsed / n, 100 * float(interval.low), 100 * float(interval.high))
+    tail = (1 - CONFIDENCE) / 2
+    low = special.betaincinv(collapsed, n - collapsed + 1, tail) if collapsed else 0.0
+    high = special.betaincinv(collapsed + 1, n - collapsed, 1 - tail) if collapsed < n else 1.0
+    return Estimate(100 * collapsed / n, 100 * float(low), 100 * float(high))
 
 
 def judge(claim: Instability, frame: pd.DataFrame) -> Verdict:

@@ -4,9 +4,9 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import integrate, optimize, stats
+from scipy import integrate, optimize, special
 
-from rigl_nb.report.claims import CONFIDENCE, PUBLISHED_SEEDS
+from rigl_nb.report.claims import PUBLISHED_SEEDS, student
 
 POWER = 0.8  # the chance to find a difference of the size that is called detectable
 
@@ -25,13 +25,12 @@ def pooled_std(stds: pd.Series) -> float:
 
 def half_width(std: float, n: int) -> float:
     """Half of the 95 % interval of a mean of `n` differences with this standard deviation, in points."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / sqrt(n))
+    return student(n - 1) * std / sqrt(n)
 
 
 def chance(difference: float, std: float, n: int) -> float:
     """How likely an interval of `n` differences lies on the true side of 0, for a true difference in points."""
-    edge = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    return float(stats.nct.sf(edge, n - 1, difference / (std / sqrt(n))))
+    return float(1 - special.nctdtr(n - 1, difference / (std / sqrt(n)), student(n - 1)))
 
 
 def detectable(std: float, n: int, power: float = POWER) -> float:
@@ -51,8 +50,11 @@ def seeds_needed(difference: float, std: float, cells: int = 1, power: float = P
 
 def expected_maximum(n: int) -> float:
     """Mean of the largest of n independent standard normal values: what chance alone gives the best of n trials."""
-    density = stats.norm.pdf
-    return integrate.quad(lambda x: x * n * density(x) * stats.norm.cdf(x) ** (n - 1), -np.inf, np.inf)[0]
+
+    def weighted(x: float) -> float:
+        return x * n * np.exp(-x * x / 2) / sqrt(2 * np.pi) * special.ndtr(x) ** (n - 1)
+
+    return integrate.quad(weighted, -np.inf, np.inf)[0]
 
 
 def table(std: float, cells=(1, 2, 4, 8), seeds: int = PUBLISHED_SEEDS) -> pd.DataFrame:

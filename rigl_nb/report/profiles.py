@@ -34,7 +34,8 @@ class Profile:
     table_densities: tuple[float, ...] = (0.1, 0.2)  # of the tables
     figure_densities: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # of the figures
     figure_seeds: tuple[int, ...] = (0, 1, 2)
-    stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # report's data -> fields of a spec
+    # report's data -> fields of a spec
+    stand_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     data: tuple[str, ...] = ("cifar10", "cifar100")  # of the report, that it has runs of
     tuned_densities: tuple[float, ...] = (0.1, 0.2, 0.5)  # section 5.3
     trials: int = 15  # of a search for hyperparameters, or for a distribution

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
-from scipy.stats import ttest_ind_from_stats
 
 from rigl_nb.report.claims import (
     CONTRADICTED,
@@ -179,6 +178,8 @@ def _difference(ours: Mapping | None, printed: Mapping | None) -> str:
     """Format "+0.12"; a triangle where Welch's test rejects equal means (p < 0.05)."""
     if not _mean(ours) or not _mean(printed):
         return NONE
+    from scipy.stats import ttest_ind_from_stats  # slow to import, and of use only beside `paper` runs
+
     test = ttest_ind_from_stats(*(row[key] for row in (ours, printed) for key in ("mean", "std", "n")), equal_var=False)
     difference = ours["mean"] - printed["mean"]
     sign = ("▲ " if difference > 0 else "▼ ") if test.pvalue < 0.05 else ""

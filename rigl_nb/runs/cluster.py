@@ -200,7 +200,7 @@ def _connected(stack: ExitStack, cluster: Cluster):
                 threads_per_worker=cluster.jobs,
                 memory_limit=0,  # the trainings are processes of their own
                 dashboard_address=cluster.dashboard,
-                silence_logs="ERROR",
+                silence_logs="CRITICAL",  # what happens to runs is told here; at its end dask logs what it cancels
                 preload=[workers.__name__],
             )
         )
@@ -227,7 +227,7 @@ def _slurm(cluster: Cluster):
         job_script_prologue=[f"cd {paths.ROOT}"],
         log_directory=str(paths.build() / "slurm"),
         scheduler_options={"dashboard_address": cluster.dashboard},
-        silence_logs="ERROR",
+        silence_logs="CRITICAL",  # what happens to runs is told here; at its end dask logs what it cancels
     )
     started.adapt(minimum=0, maximum=int(asked["jobs"]))
     return started
