@@ -32,7 +32,8 @@ help: ## Show this list
 
 setup: $(READY) ## Install what is needed into .venv (the other targets do it too)
 
-# Reached only when something changed. A failure leaves no stamp, so the next `make` tries again.
+# Reached only when something changed. A failure leaves no stamp, so the next `make` tries again. uv, unlike pip, makes
+# byte code only when told to; without it every kernel would compile torch anew where Python may not write any.
 $(STAMP):
 	@rm -f .venv/.installed-*
 	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv

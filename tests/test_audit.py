@@ -89,7 +89,7 @@ def test_the_shared_error_swings():
 
 
 def test_emptied_counts_trainings():
-    found = audit.emptied(TINY, 0.05)
+    found = audit.emptied(TINY, 0.05, trainings=300)
     ends = audit.coin_growth(TINY, 0.05, trainings=300)[-1]
     assert found["a layer is empty"] == (ends == 0).any(axis=1).mean() > 0
     assert found["the classifier is empty"] == (ends[:, 2] == 0).mean()

@@ -135,6 +135,13 @@ def test_training_needs_no_table_plot_or_image_library():
     assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split() == []
 
 
+def test_verdicts_wait_for_no_statistics_library():
+    """Only a comparison with `paper` runs loads it; it would take most notebooks most of a second."""
+    code = "import sys, rigl_nb.report.verdicts; print('scipy.special' in sys.modules, 'scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def public(tree):
     """Public classes, functions and methods; a function's inner ones are its own business."""
     for node in tree.body:

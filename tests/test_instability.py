@@ -126,6 +126,12 @@ def test_share_of_collapsed_runs_has_exact_limits():
     assert all_.high == 100 and all_.low == pytest.approx(100 * 0.025 ** (1 / 3))
 
 
+@pytest.mark.parametrize(("collapsed", "n"), [(1, 3), (2, 3), (1, 12), (7, 12)])
+def test_exact_limits_are_clopper_and_pearsons(collapsed, n):
+    found, oracle = collapses(collapsed, n), stats.binomtest(collapsed, n).proportion_ci(0.95, "exact")
+    assert (found.low, found.high) == pytest.approx((100 * oracle.low, 100 * oracle.high))
+
+
 def test_a_verdict_on_collapses_agrees_with_fishers_exact_test():
     for left, right in itertools.product(range(7), range(13)):
         low = (collapses(left, 6) - collapses(right, 12)).low

@@ -1,8 +1,12 @@
 """Where a batch is to be trained, as people write it; wrong words are named with what is allowed."""
 
+import logging
 import os
 import subprocess
 import sys
+from asyncio import CancelledError
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from records import tiny
@@ -145,3 +149,21 @@ def test_a_state_of_ten_thousand_runs_is_short():
     states = dict.fromkeys(specs, "waiting") | dict.fromkeys(list(specs)[:4], "running")
     lines = told(states, {run: message(1) for run in list(specs)[:4]}, specs, machines=4)
     assert len(lines) == 5 and lines[0].startswith("9996 runs wait, 4 are trained")
+
+
+def test_what_the_end_of_a_scheduler_cancels_is_not_logged_as_an_error(monkeypatch):
+    pytest.importorskip("distributed", reason="dask is not installed: pip install 'rigl_nb[cluster]'")
+    monkeypatch.setattr(cluster, "_connected", lambda *_: nullcontext(SimpleNamespace(dashboard_link="")))
+    with opened(2) as pool:
+        assert pool.client
+    heard, logger = [], logging.getLogger("distributed.scheduler")
+    handler = logging.Handler()
+    handler.emit = heard.append
+    logger.addHandler(handler)
+    for error in (CancelledError(), ValueError("something else")):
+        try:
+            raise error
+        except BaseException as raised:
+            logger.exception(raised)
+    logger.removeHandler(handler)
+    assert [record.getMessage() for record in heard] == ["something else"]

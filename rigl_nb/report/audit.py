@@ -94,12 +94,12 @@ def coin_growth(
     return np.array(history)
 
 
-def emptied(layers: Shapes, density: float, multiplier: int = 1) -> pd.Series:
+def emptied(layers: Shapes, density: float, multiplier: int = 1, trainings: int = 100) -> pd.Series:
     """Shares of simulated trainings of SET by coins that end with an empty layer, and with an empty classifier.
 
     `drift`: standard deviation of the final number of weights over the trainings, as a share of the first number.
     """
-    history = coin_growth(layers, density, multiplier=multiplier, trainings=300)
+    history = coin_growth(layers, density, multiplier=multiplier, trainings=trainings)
     empty, totals = history[-1] == 0, history.sum(axis=2)
     shares = (empty.any(axis=1).mean(), empty[:, list(layers).index(CLASSIFIER)].mean(), (totals[-1] / totals[0]).std())
     return pd.Series(shares, ["a layer is empty", "the classifier is empty", "drift"])

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import special  # `scipy.stats` takes as long to import as pandas
+from scipy import special  # not `scipy.stats`: every notebook would wait most of a second for its import
 
 CONFIDENCE = 0.95
 MATCH_MARGIN = 0.3  # points of test accuracy: how far apart two methods may be and still "match"

@@ -4,9 +4,11 @@ What dask brings is imported only where a cluster is asked for.
 """
 
 import importlib.util
+import logging
 import multiprocessing
 import re
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -131,6 +133,7 @@ class Pool:
             import dask
 
             dask.config.set(OURS)  # for good: `distributed` adds to it when it is imported
+            logging.getLogger("distributed.scheduler").addFilter(_wrong)
             self._client = self._stack.enter_context(_connected(self._stack, self.cluster))
             link = self._client.dashboard_link
             if not self.cluster.scheduler or _shown(link):  # a scheduler of others may have been told to show none
@@ -170,6 +173,11 @@ def opened(workers: "int | str | Cluster | Pool") -> Iterator[Pool]:
         pool.close()
 
 
+def _wrong(record: logging.LogRecord) -> bool:
+    """Whether something went wrong: a scheduler that ends may log, as errors, the tasks that this cancels."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
+
+
 def _shown(link: str) -> bool:
     """Whether a page is there."""
     try:
@@ -200,7 +208,7 @@ def _connected(stack: ExitStack, cluster: Cluster):
                 threads_per_worker=cluster.jobs,
                 memory_limit=0,  # the trainings are processes of their own
                 dashboard_address=cluster.dashboard,
-                silence_logs="CRITICAL",  # what happens to runs is told here; at its end dask logs what it cancels
+                silence_logs="ERROR",
                 preload=[workers.__name__],
             )
         )
@@ -227,7 +235,7 @@ def _slurm(cluster: Cluster):
         job_script_prologue=[f"cd {paths.ROOT}"],
         log_directory=str(paths.build() / "slurm"),
         scheduler_options={"dashboard_address": cluster.dashboard},
-        silence_logs="CRITICAL",  # what happens to runs is told here; at its end dask logs what it cancels
+        silence_logs="ERROR",
     )
     started.adapt(minimum=0, maximum=int(asked["jobs"]))
     return started
