@@ -166,3 +166,23 @@ def test_dropout_draws_from_its_generator_only():
         outputs.append(dropout(torch.ones(64)))
     assert torch.equal(*outputs)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [1, 3, 5, 7, 8, 11, 16])
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet14-8"])
+def test_gradients_of_narrow_networks_are_right_in_every_layout(name, channels, layout):
+    """As many channels in the stem as Small-Dense networks have, beside the same network in float64."""
+    images = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def gradients(dtype, memory_format) -> dict[str, torch.Tensor]:
+        model = built(name, width=channels / (8 if name in models.RESNETS else 16), channels=1)
+        model = model.to(dtype, memory_format=memory_format)
+        out = model(images.to(dtype, memory_format=memory_format))
+        nn.functional.cross_entropy(out, torch.arange(32) % 10).backward()
+        return {name: p.grad.double() for name, p in model.named_parameters()}
+
+    right = gradients(torch.float64, torch.contiguous_format)
+    largest = max(float(gradient.norm()) for gradient in right.values())
+    for name, gradient in gradients(torch.float32, layout).items():
+        assert float((gradient - right[name]).norm()) < 1e-4 * largest, name
