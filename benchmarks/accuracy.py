@@ -88,7 +88,8 @@ def _arms(machine: Machine) -> dict[str, Arm]:
 
 
 def _spec(machine: Machine, seed: int) -> RunSpec:
-    spec = PROFILES["smoke"].spec(Row("RigL", "ERK", 0.1), seed)
+    size = replace(PROFILES["smoke"], epochs=40)
+    spec = size.spec(Row("RigL", "ERK", 0.1), seed)
     return replace(spec, epochs=1) if machine.quick else spec
 
 

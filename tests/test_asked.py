@@ -11,18 +11,14 @@ from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("chatty")
-SPECS = [tiny(epochs=15), tiny("SET", epochs=15)]  # long enough for processes, which tell of themselves now and then
+SPECS = [tiny(), tiny("SET")]
+LONG = [tiny(epochs=15), tiny("SET", epochs=15)]  # for processes, which tell of themselves only now and then
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict:
-    store = Store(tmp_path_factory.mktemp("undisturbed"))
-    run(SPECS, store)
-    return stored(store)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_batch_that_is_asked_to_stop_goes_on_from_its_checkpoints(store, workers, undisturbed):
+@pytest.mark.parametrize(("workers", "specs"), [(1, SPECS), (2, LONG)])
+def test_a_batch_that_is_asked_to_stop_goes_on_from_its_checkpoints(store, workers, specs, tmp_path):
+    undisturbed = Store(tmp_path / "undisturbed")
+    run(specs, undisturbed)
     pressed, seen = [], {}
 
     def hear(event):
@@ -30,17 +26,17 @@ def test_a_batch_that_is_asked_to_stop_goes_on_from_its_checkpoints(store, worke
         if event.step >= 5:
             pressed.append(True)
 
-    summary = run(SPECS, store, workers=workers, asked=lambda: bool(pressed), notify=hear)
+    summary = run(specs, store, workers=workers, asked=lambda: bool(pressed), notify=hear)
     assert summary == engine.Summary(trained=0, failed={}, left=2)
     assert all(heard[-1][0] == "left" for heard in seen.values()) and len(seen) == 2
-    held = {spec: store.path(spec, ".checkpoint") for spec in SPECS}
+    held = {spec: store.path(spec, ".checkpoint") for spec in specs}
     steps = {spec.run_id: torch.load(file)["step"] for spec, file in held.items() if file.exists()}
     assert max(steps.values()) >= 5
     first = {}
-    summary = run(SPECS, store, workers=workers, notify=lambda e: first.setdefault(e.spec.run_id, e.step))
+    summary = run(specs, store, workers=workers, notify=lambda e: first.setdefault(e.spec.run_id, e.step))
     assert summary == engine.Summary(trained=2, failed={})
     assert all(first[run_id] > step for run_id, step in steps.items()), "nothing is trained twice"
-    assert stored(store) == undisturbed
+    assert stored(store) == stored(undisturbed)
 
 
 def test_nothing_begins_once_it_is_asked(store):

@@ -127,25 +127,6 @@ def test_network_references_are_found(text):
     assert build.network_references(text.replace("https:", "").replace("//x.org", "x")) == []
 
 
-def test_the_front_page_holds_the_contents(executed, tmp_path):
-    """Its notebook becomes index.html; in the single file the others follow as sections of that level."""
-    front = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Front\n\n## Evidence")])
-    nbformat.write(front, tmp_path / f"{build.FRONT}.ipynb")
-    linking = nbformat.read(executed[0], 4)
-    linking.cells.append(nbformat.v4.new_markdown_cell(f"Back to [the front]({build.FRONT}.ipynb#evidence)."))
-    nbformat.write(linking, tmp_path / "1_first.ipynb")
-    out = build.stitch([tmp_path / f"{build.FRONT}.ipynb", tmp_path / "1_first.ipynb"], tmp_path / "report")
-    index = (out / "html" / "index.html").read_text()
-    assert "<h1>Front" in index and 'href="1_first.html"' in index
-    assert 'href="index.html#evidence"' in (out / "html" / "1_first.html").read_text()
-    single = (out / "report.html").read_text().partition("<article")[2]
-    assert re.findall(r"<h([12])>(Front|Evidence|1. First|Contents)<", single) == [
-        ("1", "Front"),
-        ("2", "Evidence"),
-        ("2", "1. First"),
-    ]
-
-
 @pytest.mark.skipif(onefile.chromium() is None, reason="no Chromium on this machine: the report has no PDF")
 def test_the_pdf_is_a_paper_with_drawings(report):
     """A4 pages with the print's font; drawings stay drawings: no picture is in it but those of pixels."""
@@ -205,19 +186,43 @@ def test_sections_are_found_by_number(tmp_path, monkeypatch):
         build.sections(["09"])
 
 
-def test_commands_take_sections(tmp_path, monkeypatch):
-    """`reproduce` runs the .ipynb that `make_notebooks` wrote, and leaves the report in the build folder."""
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """Return a folder of three sources, the front page first, in a project that has nothing else."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "docs").symlink_to(build.paths.ROOT / "docs")
     monkeypatch.setattr(build.paths, "ROOT", tmp_path)
     monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "out"))
     cells = '# %% tags=["parameters"]\nprofile = ""\ninteractive = True\n\n# %%\nprint("profile:", profile)\n'
-    for name in ("01_one", "02_two"):
-        (tmp_path / "notebooks" / f"{name}.py").write_text(f"# %% [markdown]\n# # Title {name}\n\n{cells}")
-    with pytest.raises(ValueError, match=r"02_two.ipynb does not exist: `python -m rigl_nb notebooks` makes it"):
-        build.reproduce(["02"], "smoke")
-    assert build.make_notebooks(["02"]) == [tmp_path / "notebooks" / "02_two.ipynb"]
-    page = build.reproduce(["02"], "smoke")
-    assert page == tmp_path / "out" / "report" / "report.html"
+    linked = f"# %% [markdown]\n# Back to [the front]({build.FRONT}.ipynb#evidence).\n"
+    for name, title, tail in (
+        (build.FRONT, "Front\n#\n# ## Evidence", ""),
+        ("01_one", "One", linked),
+        ("02_two", "Not asked for", ""),
+    ):
+        source = f"# %% [markdown]\n# # {title}\n\n{cells}\n{tail}"
+        (tmp_path / "notebooks" / f"{name}.py").write_text(source)
+    return tmp_path / "notebooks"
+
+
+def test_commands_take_sections(notebooks):
+    """`reproduce` runs the .ipynb that `make_notebooks` wrote, and leaves the report in the build folder.
+
+    The front page's notebook becomes index.html; in the single file the others follow as sections of that level.
+    """
+    with pytest.raises(ValueError, match=r"01_one.ipynb does not exist: `python -m rigl_nb notebooks` makes it"):
+        build.reproduce(["01"], "smoke")
+    assert build.make_notebooks(["00", "01"]) == [notebooks / f"{build.FRONT}.ipynb", notebooks / "01_one.ipynb"]
+    page = build.reproduce(["00", "01"], "smoke")
+    assert page == build.paths.build() / "report" / "report.html"
     assert "profile: smoke" in page.read_text()
-    assert "Title 01_one" not in page.read_text()
+    assert "Not asked for" not in page.read_text()
+    index = (page.parent / "html" / "index.html").read_text()
+    assert "<h1>Front" in index and 'href="01_one.html"' in index
+    assert 'href="index.html#evidence"' in (page.parent / "html" / "01_one.html").read_text()
+    single = page.read_text().partition("<article")[2]
+    assert re.findall(r"<h([12])>(Front|Evidence|One|Contents)<", single) == [
+        ("1", "Front"),
+        ("2", "Evidence"),
+        ("2", "One"),
+    ]

@@ -91,8 +91,10 @@ def run(spec, execution, state=None, stop=None):
             return seen, progress.snapshot()
 
 
-@pytest.mark.parametrize("method", ["Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "RigL-SM", "Pruning"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+FP32 = ("Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "RigL-SM", "Pruning")
+
+
+@pytest.mark.parametrize(("method", "precision"), [*((method, "fp32") for method in FP32), ("RigL", "bf16")])
 def test_replays_equal_eager_iterations(recorded, method, precision):
     """Over warm-up, decays, mask updates and both sizes of a batch, step by step, bit for bit."""
     spec, execution = tiny(method), replace(PLAIN, precision=precision)

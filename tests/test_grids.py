@@ -26,11 +26,11 @@ def table2() -> set[tuple]:
 
 
 # ---- sizes: {profile: (data, model, epochs, steps, T_end, decay_every, delta_t, warm-up and start of Pruning)}
-# smoke: 11 iterations an epoch; 440 / 88,000 of 30,000; T_end // 20 = 330 // 20
+# smoke: 11 iterations an epoch; 352 / 88,000 of 30,000; T_end // 20 = 264 // 20
 # quick: 352 iterations an epoch; 1,056 / 88,000 of 30,000; 792 // 20
-# Pruning: 440 / 88,000 of 3,500 and 700 are 17.5 and 3.5, rounded to even; 1,056 / 88,000 are 42 and 8.4
+# Pruning: 352 / 88,000 of 3,500 and 700 are 14 and 2.8; 1,056 / 88,000 are 42 and 8.4
 SIZES = {
-    "smoke": ("digits", "wrn-10-1", 40, 440, 330, 150, 16, 18, 4),
+    "smoke": ("digits", "wrn-10-1", 32, 352, 264, 120, 13, 14, 3),
     "quick": ("cifar10", "wrn-10-1", 3, 1_056, 792, 360, 39, 42, 8),
     "short": ("cifar10", "wrn-22-2", 25, 8_800, 6_600, 3_000, 100, 350, 70),
     "paper": ("cifar10", "wrn-22-2", 250, 88_000, 66_000, 30_000, 100, 3_500, 700),

@@ -1,6 +1,7 @@
 """The other sections' grids: Tables 1, 3 and 5, Figure 3; each run once, whoever asks for it."""
 
 import csv
+import functools
 import math
 from dataclasses import replace
 
@@ -71,12 +72,18 @@ def test_figure_3_compares_at_equal_cost(profile):
             assert prices[0] == pytest.approx(prices[1], abs=2e-6)
 
 
+@functools.cache
+def network(data_set: str, model: str):
+    """Return the network with initial weights, and what its layers cost."""
+    source = data.SOURCES[data_set]
+    built = models.build(model, source.classes, channels=source.shape[0])
+    return built, flops.layer_flops(built, source.shape)
+
+
 def price(spec) -> float:
-    source = data.SOURCES[spec.data]
-    network = models.build(spec.model, source.classes, channels=source.shape[0])
-    covered = models.maskable(network, first_layer=spec.init != "Random")
+    built, cost = network(spec.data, spec.model)
+    covered = models.maskable(built, first_layer=spec.init != "Random")
     shapes = {layer: tuple(weight.shape) for layer, weight in covered.items()}
-    cost = flops.layer_flops(network, source.shape)
     return flops.weighted(cost, DISTRIBUTIONS[spec.init](shapes, spec.density)) / math.fsum(cost.values())
 
 

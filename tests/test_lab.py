@@ -9,9 +9,11 @@ import time
 
 import pytest
 import torch
-from lab import LONGEST, NAMES, TRAINED, answering, changed, errors, free_port, run_all, wait_until_run
+from driving import run
+from lab import NAMES, TRAINED, answering, changed, errors, free_port, run_all, wait_until_run
 
 from rigl_nb import paths
+from rigl_nb.execution import Execution
 from rigl_nb.report import gallery, grids
 from rigl_nb.runs.store import Store
 
@@ -138,16 +140,14 @@ def stop_and_go_on(page, folder):
     wait_until_run(page)
     held = torch.load(local.path(spec, ".checkpoint"), weights_only=True)["step"]
     assert 0 < held < spec.total_steps and local.find(spec) is None
-    code = f"from rigl_nb.report import section; section.train('05_1', 'smoke', {TRAINED})"
-    alone = os.environ | {"RIGL_BUILD": str(folder / "undisturbed"), "OMP_NUM_THREADS": "1"}
-    undisturbed = subprocess.Popen([sys.executable, "-c", code], env=alone, cwd=paths.ROOT, stderr=subprocess.DEVNULL)
     page.locator(".jp-CodeCell", has_text="section.train(").locator(".jp-InputArea-editor").click()
     run_all(page, "Run Selected Cell and All Below")
+    undisturbed = Store(folder / "undisturbed")
+    run([spec], undisturbed, execution=Execution.best(threads=1))  # while the kernel trains
     page.locator("caption", has_text="On this machine: digits").wait_for()
     wait_until_run(page)
     assert page.get_by_text("1 of 1 runs").is_visible()
-    assert undisturbed.wait(LONGEST / 1000) == 0
-    assert local.find(spec).numbers() == Store(folder / "undisturbed" / "runs").find(spec).numbers()
+    assert local.find(spec).numbers() == undisturbed.find(spec).numbers()
 
 
 def test_make_lab_opens_the_overview(browser, tmp_path):

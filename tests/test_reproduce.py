@@ -12,9 +12,10 @@ import threading
 
 import nbformat
 import pytest
-from driving import held, stored
+from driving import held, run, stored
 
 from rigl_nb import paths
+from rigl_nb.execution import Execution
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
 from rigl_nb.runs import engine
@@ -65,8 +66,8 @@ def test_every_run_is_trained_and_learns(reproduced):
     assert frame["present"].all() and not frame["collapsed"].any()
     assert set(frame["method"]) == set(METHODS) - {"RigL-SM", "RigL-SG"}, "which section 06_2 compares"
     dense = frame["method"] == "Dense"
-    assert (frame.loc[dense, "test_accuracy"] > 97).all()
-    assert (frame.loc[~dense, "test_accuracy"] > 90).all(), frame[["method", "init", "test_accuracy"]]
+    assert (frame.loc[dense, "test_accuracy"] > 95).all()
+    assert (frame.loc[~dense, "test_accuracy"] > 85).all(), frame[["method", "init", "test_accuracy"]]
 
 
 def test_the_report_shows_them_and_opens_from_disk(reproduced):
@@ -79,7 +80,7 @@ def test_the_report_shows_them_and_opens_from_disk(reproduced):
     assert "[1/2] 06_1_distribution_and_flops: done" in done.stderr and "[2/2] the report: done" in done.stderr
     assert not {"\r", "\x1b"} & set(done.stderr), "a pipe gets plain lines"
     text = page.read_text()
-    assert "On this machine: digits, wrn-10-1, 40 epochs" in text
+    assert "On this machine: digits, wrn-10-1, 32 epochs" in text
     assert "These runs judge no claim" in text
     assert (folder / "build" / "report" / "html" / "06_1_distribution_and_flops.html").exists()
 
@@ -114,8 +115,8 @@ def test_a_notebook_that_fails_stops_with_its_name_and_keeps_the_runs(reproduced
 
 # ---- stopped on its way
 
-TWO = {"method": "RigL"} | LEARNING
-RUNS = [spec for spec in EXPECTED if all(getattr(spec, name) == value for name, value in TWO.items())]
+TWO = {"method": "RigL", "multiplier": 2}  # Random and ERK, long enough to be stopped that often
+RUNS = grids.specs("05_1", "smoke", **TWO)
 TALKATIVE = """
 import runpy
 from rigl_nb.runs import progress
@@ -171,7 +172,7 @@ def went_on(before: list[int], now: list[int]) -> bool:
     return all(b < n or n == spec.total_steps for spec, b, n in zip(RUNS, before, now, strict=True))
 
 
-def test_a_command_stopped_in_every_way_gives_the_same_numbers(reproduced, local, tmp_path):
+def test_a_command_stopped_in_every_way_gives_the_same_numbers(local, tmp_path):
     """Ctrl-C, which every process of the group gets; kill -9 of the parent; SIGTERM, to it and to all; a budget."""
     code, text = stop(tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT))
     assert code == 130, text
@@ -206,5 +207,6 @@ def test_a_command_stopped_in_every_way_gives_the_same_numbers(reproduced, local
         budget *= 4
     assert codes == [75] * (len(codes) - 1) + [0] and len(codes) > 1, "the runs are too short for this machine"
     assert not any(local.failure(spec) for spec in RUNS)
-    everything = stored(Store(reproduced[0] / "build" / "runs"))
-    assert stored(local) == {spec.run_id: everything[spec.run_id] for spec in RUNS}, "as the first command trained them"
+    undisturbed = Store(tmp_path / "undisturbed")
+    run(RUNS, undisturbed, execution=Execution.best(threads=1))
+    assert stored(local) == stored(undisturbed) and len(RUNS) == 2

@@ -59,6 +59,7 @@ TORCHVISION = {  # folder, training files, test files, label key of the original
 }
 PARQUET_LABEL = {"cifar10": "label", "cifar100": "fine_label"}
 PARTS = ("train", "test")
+LOSSLESS = ("PNG", "WEBP")  # by itself Pillow tries every format that it knows on every image: half of the time
 Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels (n,)
 
 
@@ -104,7 +105,8 @@ def _parquet(name: str, part: str) -> Raw:
         try:
             table = pyarrow.parquet.read_table(file, columns=["img", PARQUET_LABEL[name]])
             images = table["img"].to_pylist()
-            pixels += [_decoded(Image.open(io.BytesIO(image["bytes"])), SOURCES[name].shape) for image in images]
+            opened = (Image.open(io.BytesIO(image["bytes"]), formats=LOSSLESS) for image in images)
+            pixels += [_decoded(image, SOURCES[name].shape) for image in opened]
             labels += table[PARQUET_LABEL[name]].to_pylist()
         except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
             raise DataError(f"{file} cannot be read ({error}): remove it and fetch the data set again") from error

@@ -64,8 +64,8 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            "scikit-learn's 8×8 digits, a tiny Wide ResNet or ResNet, 40 epochs",
-            epochs=40,
+            "scikit-learn's 8×8 digits, a tiny Wide ResNet or ResNet, 32 epochs",
+            epochs=32,
             seeds=(0,),
             table_densities=(0.1,),
             figure_densities=(0.1,),
