@@ -45,10 +45,10 @@ def write_parquet(root, name, parts, shards=2):
     return files
 
 
-def encoded(pixels):
-    """Return the bytes of a lossless image file."""
+def encoded(pixels, kind="png"):
+    """Return the bytes of an image file; PNG and WebP are lossless."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="png")
+    Image.fromarray(pixels).save(stream, format=kind, lossless=True)
     return stream.getvalue()
 
 

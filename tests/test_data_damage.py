@@ -64,6 +64,20 @@ def test_a_missing_file_is_an_error(layout, folder):
         load("cifar10")
 
 
+def test_lossless_images_are_taken_and_others_are_refused(folder, monkeypatch):
+    encode, parts = synthetic.encoded, synthetic.images("cifar10")
+    for kind in ("jpeg", "webp"):
+        monkeypatch.setattr(synthetic, "encoded", lambda pixels, kind=kind: encode(pixels, kind))
+        files = synthetic.write_parquet(folder / kind, "cifar10", parts)
+        monkeypatch.setenv("RIGL_DATA", str(folder / kind))
+        if kind == "webp":
+            found, wanted = load("cifar10").train.pixels.tolist(), parts[0][0].tolist()
+            assert sorted(found) == sorted(wanted)  # in an order that the file does not decide
+        else:
+            with pytest.raises(DataError, match=rf"{files[0].name} cannot be read \(cannot identify image file"):
+                load("cifar10")
+
+
 def test_an_empty_folder_is_an_error_that_names_it(folder):
     (folder / "cifar10").mkdir(parents=True)
     with pytest.raises(DataError, match="cifar10"):

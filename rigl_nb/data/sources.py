@@ -129,7 +129,7 @@ def _download(name: str) -> None:
             f"{name} is not in {paths.data()} and its download failed ({error}). Three ways to provide it: "
             f"(1) set RIGL_DATA to a folder with torchvision's {TORCHVISION[name][0]}/; "
             f"(2) set RIGL_DATA to a folder with {name}/train-*.parquet and {name}/test-*.parquet "
-            f"(columns img.bytes, {PARQUET_LABEL[name]}); "
+            f"(columns img.bytes, as PNG or WebP, and {PARQUET_LABEL[name]}); "
             "(3) connect to the network and run again: torchvision downloads it"
         ) from error
 
