@@ -88,7 +88,7 @@ def _arms(machine: Machine) -> dict[str, Arm]:
 
 
 def _spec(machine: Machine, seed: int) -> RunSpec:
-    size = replace(PROFILES["smoke"], epochs=40)
+    size = replace(PROFILES["smoke"], epochs=40)  # the length of the results so far: they stay comparable
     spec = size.spec(Row("RigL", "ERK", 0.1), seed)
     return replace(spec, epochs=1) if machine.quick else spec
 
