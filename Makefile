@@ -14,6 +14,9 @@ arguments = $(if $(SECTIONS),--sections $(SECTIONS))
 STAMP := .venv/.installed-$(firstword $(shell cat pyproject.toml requirements.lock | cksum))
 READY = $(if $(filter .venv/bin/python,$(PYTHON)),$(STAMP))
 
+# Byte code is kept, whatever the shell says: without it every kernel compiles torch anew, for seconds.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce report notebooks test bench lab lint clean
 
@@ -32,24 +35,27 @@ help: ## Show this list
 
 setup: $(READY) ## Install what is needed into .venv (the other targets do it too)
 
-# Reached only when something changed. A failure leaves no stamp, so the next `make` tries again. uv, unlike pip, makes
-# byte code only when told to; without it every kernel would compile torch anew where Python may not write any.
+# Reached only when something changed. A failure leaves no stamp, so the next `make` tries again. uv installs in a minute
+# what takes pip four; where it is missing, pip fetches it first. It ignores pip's settings, a mirror for example: where
+# it fails, pip installs everything.
+INSTALL = install --quiet --requirement requirements.lock --editable .
 $(STAMP):
 	@rm -f .venv/.installed-*
 	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv
+	@echo "Installing into .venv (a minute or more)"
 	@set -e; if uv --version >/dev/null 2>&1; then \
-	    echo "Installing into .venv with uv"; \
-	    test -d .venv || uv venv --quiet .venv; \
-	    uv pip install --quiet --compile-bytecode --python .venv/bin/python --requirement requirements.lock; \
-	    uv pip install --quiet --python .venv/bin/python --no-deps --editable .; \
+	    uv=uv; test -d .venv || uv venv --quiet .venv; \
 	else \
-	    echo "Installing into .venv with pip (a few minutes; uv is faster)"; \
 	    python3 -c "import sys; sys.exit('Python 3.11 or later is needed' if sys.version_info < (3, 11) else 0)"; \
-	    test -d .venv || python3 -m venv .venv; \
+	    uv=.venv/bin/uv; test -d .venv || python3 -m venv .venv; \
 	    .venv/bin/python -m ensurepip >/dev/null; \
-	    .venv/bin/python -m pip install --quiet --requirement requirements.lock; \
-	    .venv/bin/python -m pip install --quiet --no-deps --editable .; \
-	fi
+	    .venv/bin/python -m pip install --quiet --constraint requirements.lock uv || true; \
+	fi; \
+	$$uv pip $(INSTALL) --python .venv/bin/python || { \
+	    echo "Installing with pip instead (a few minutes)"; \
+	    .venv/bin/python -m ensurepip >/dev/null; \
+	    .venv/bin/python -m pip $(INSTALL); \
+	}
 	@touch $@
 
 reproduce: $(READY) ## Train what is missing of PROFILE, then make the report with it
