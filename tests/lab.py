@@ -19,6 +19,7 @@ PROMPTS = (
     "const texts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent.trim());"
 )
 LONGEST = 120_000  # milliseconds for a notebook to run, on a busy machine
+EVERY = 250  # milliseconds until a page is looked at again: by itself playwright does so at every frame
 AHEAD = 1  # notebooks that run already while a test looks at another
 NAMES = [path.stem for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))]
 TRAINED = {"method": "RigL", "init": "ERK", "multiplier": 1, "data": "digits"}  # the smoke run of 05_1
@@ -155,7 +156,8 @@ def run_all(page, what="Run All Cells"):
 
 def wait_until_run(page):
     """Wait until every cell has its number."""
-    page.wait_for_function(f"() => {{ {PROMPTS} return texts.every(text => /^\\[\\d+\\]:$/.test(text)); }}")
+    done = f"() => {{ {PROMPTS} return texts.every(text => /^\\[\\d+\\]:$/.test(text)); }}"
+    page.wait_for_function(done, polling=EVERY)
 
 
 def errors(page) -> list[str]:
@@ -168,4 +170,4 @@ def changed(page, part, act):
     """Do something and wait until the part of the page looks different."""
     before = part.evaluate("e => e.innerHTML")
     act()
-    page.wait_for_function("([e, old]) => e.innerHTML != old", arg=[part.element_handle(), before])
+    page.wait_for_function("([e, old]) => e.innerHTML != old", arg=[part.element_handle(), before], polling=EVERY)

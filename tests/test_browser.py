@@ -14,7 +14,11 @@ SECTIONS = tuple(path.stem for path in sorted((paths.ROOT / "notebooks").glob("[
 PAGES = tuple("index" if name == build.FRONT else name for name in SECTIONS)
 CODE = "reference"
 DESK = {"width": 1300, "height": 900}
-FIRST = "main section > section:nth-of-type(-n + 3)"  # of the page about the code, whose parts are all alike
+LISTINGS = "08_published_code_audit"  # the page whose code is looked at; the colours are those of every page
+PARTS = {  # of a page; of the one about the code the first ones, as all are alike
+    CODE: "main section > section:nth-of-type(-n + 3)",
+    LISTINGS: None,
+}
 # What the theme does, not our pages: its side bar, buttons and landmarks.
 OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-is-top-level", "region"}
 
@@ -136,7 +140,7 @@ def faults(page, name) -> dict:
     from axe_playwright_python.sync_playwright import Axe
 
     options = {"resultTypes": ["violations"]}  # not what passed, which is megabytes
-    found = Axe().run(page, context=FIRST if name == CODE else None, options=options).response["violations"]
+    found = Axe().run(page, context=PARTS.get(name, {"exclude": [[".highlight"]]}), options=options).response["violations"]
     return {
         one["id"]: [node["html"][:150] for node in one["nodes"][:3]]
         for one in found
