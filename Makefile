@@ -38,7 +38,7 @@ setup: $(READY) ## Install what is needed into .venv (the other targets do it to
 # Reached only when something changed. A failure leaves no stamp, so the next `make` tries again. uv installs in a minute
 # what takes pip four; where it is missing, pip fetches it first. It ignores pip's settings, a mirror for example: where
 # it fails, pip installs everything.
-INSTALL = install --quiet --requirement requirements.lock --editable .
+INSTALL = install --quiet --no-deps --requirement requirements.lock --editable .
 $(STAMP):
 	@rm -f .venv/.installed-*
 	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv

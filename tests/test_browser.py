@@ -25,9 +25,11 @@ OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """Return the folder of a report stitched from committed notebooks, outputs as they are."""
+    """Return the folder of a report stitched from committed notebooks, outputs as they are; nothing is printed."""
     notebooks = [paths.ROOT / "notebooks" / f"{name}.ipynb" for name in SECTIONS]
-    return build.stitch(notebooks, tmp_path_factory.mktemp("browser") / "report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "pdf", lambda page, target: False)
+        return build.stitch(notebooks, tmp_path_factory.mktemp("browser") / "report")
 
 
 @pytest.fixture(scope="module")
