@@ -142,7 +142,8 @@ def faults(page, name) -> dict:
     from axe_playwright_python.sync_playwright import Axe
 
     options = {"resultTypes": ["violations"]}  # not what passed, which is megabytes
-    found = Axe().run(page, context=PARTS.get(name, {"exclude": [[".highlight"]]}), options=options).response["violations"]
+    parts = PARTS.get(name, {"exclude": [[".highlight"]]})
+    found = Axe().run(page, context=parts, options=options).response["violations"]
     return {
         one["id"]: [node["html"][:150] for node in one["nodes"][:3]]
         for one in found
