@@ -34,7 +34,7 @@ WHOLE |= {"seed": 0, "warmup": 0, "validation": 0, "prune_start": 0}  # whole nu
 class RunSpec:
     """One training run. A field left at None takes the value of the data set's recipe or of the method.
 
-    Steps are iterations of 128 images. `decay_every` and the end of mask updates stretch with `multiplier`
+    Steps are iterations. `decay_every` and the end of mask updates stretch with `multiplier`
     (the report's 2×, 3×); `delta_t`, `warmup` and `prune_start` do not. `parent` is the run whose final masks this one
     starts from: a Lottery's Pruning, or the one that init Mask or Densities means. Raises ValueError, naming the value
     and what is allowed.

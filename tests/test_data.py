@@ -31,6 +31,17 @@ def test_digits_are_the_1797_images_of_scikit_learn():
     assert row_hashes(load("digits").test) == row_hashes(digits.test)
 
 
+def test_digits_are_those_that_scikit_learn_loads():
+    """Every image with its label, whatever the order."""
+    from sklearn.datasets import load_digits
+
+    theirs, digits = load_digits(), load("digits")
+    ours = [pair for part in (digits.train, digits.test) for pair in zip(part.pixels, part.labels, strict=True)]
+    found = sorted((pixels.numpy().tobytes(), int(label)) for pixels, label in ours)
+    wanted = (theirs.images * 255 / 16).round().astype("uint8")
+    assert found == sorted((w.tobytes(), int(t)) for w, t in zip(wanted, theirs.target, strict=True))
+
+
 def test_digits_are_normalised():
     digits = load("digits")
     x = batch(digits.train, torch.arange(len(digits.train)), digits.source)

@@ -64,7 +64,7 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            "scikit-learn's 8×8 digits, a tiny Wide ResNet or ResNet, 16 epochs, batches of 64",
+            "scikit-learn's 8×8 digits, a tiny Wide ResNet or ResNet, 16 epochs",
             epochs=16,
             seeds=(0,),
             table_densities=(0.1,),

@@ -30,7 +30,7 @@ from rigl_nb.spec import RunSpec
 TOPIC = "rigl_nb"  # of the messages, at the scheduler
 TRIAL = ".trial-"  # begins the names of files that are written to see who sees them
 LOOK = 0.2  # seconds until a run looks again whether somebody wants it
-NEEDED = ("sklearn.datasets", "torch._dynamo", "distributed")  # imported late, the second by the first optimiser
+NEEDED = ("torch._dynamo", "distributed")  # imported late, the first by the first optimiser
 OVER = ("closing", "closed", "stopping")  # states of a worker that ends
 
 
