@@ -72,7 +72,7 @@ notebooks: $(READY) ## Make the committed notebooks anew from the published reco
 # Two processes of two threads each would wait for each other on two cores, three times as long.
 test: export OMP_NUM_THREADS = 1
 test: $(READY) ## Run all tests, the notebooks' stored outputs included
-	$(PYTHON) -m pytest tests -n 3 --dist loadscope --no-loadscope-reorder
+	$(PYTHON) -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder
 	$(PYTHON) -m pytest -n 2 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 bench: $(READY) ## Measure speed and costs on this machine (half an hour on a CPU); tables in benchmarks/README.md
