@@ -60,7 +60,11 @@ def server(tmp_path_factory):
             yield answering(f"http://127.0.0.1:{port}", process, folder / "log"), folder
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:  # now and then the server hangs while its extensions shut down
+                process.kill()
+                process.wait()
 
 
 def _parametrise(path, text):
