@@ -92,46 +92,49 @@ def answering(address, process, log) -> str:
 def notebook(browser, server):
     """Return a function that gives the page of a notebook all of whose cells have run; the next one runs meanwhile.
 
-    Two pages show one notebook after the other: to load Lab anew takes as long as most notebooks.
+    Two pages with a kernel each show one notebook after the other: to load Lab, or torch, anew takes as long as most
+    notebooks. That each of them runs in a kernel of its own is what nbval tests.
     """
     address, pages, free = server[0], {}, []
 
     def begin(name):
         if name not in pages:
-            pages[name] = page = free.pop() if free else browser.new_page(viewport={"width": 1500, "height": 1_000})
+            page, kernel = free.pop() if free else (browser.new_page(viewport={"width": 1500, "height": 1_000}), None)
+            pages[name] = page
             page.set_default_timeout(LONGEST)
-            _open(page, address, f"{name}.ipynb")
+            _open(page, address, f"{name}.ipynb", kernel)
 
     def run(name):
         for other in [other for other in pages if NAMES.index(other) < NAMES.index(name)]:
-            free.append(pages.pop(other))
-            _shut(free[-1])
+            page = pages.pop(other)
+            free.append((page, _leave(page)))
         for other in NAMES[NAMES.index(name) :][: AHEAD + 1]:
             begin(other)
         return pages[name]
 
     yield run
-    for page in pages.values():
-        _shut(page)
 
 
-def _shut(page):
-    """Close a notebook, unsaved, and end its kernel, which would keep memory."""
-    page.evaluate(
-        """async () => {
-            const notebook = window.jupyterapp.shell.currentWidget;
-            await notebook.sessionContext.shutdown();
+def _leave(page) -> str:
+    """Close a notebook, unsaved; its kernel, whose id is returned, keeps what is imported, and nothing else."""
+    return page.evaluate(
+        """async code => {
+            const notebook = window.jupyterapp.shell.currentWidget, kernel = notebook.sessionContext.session.kernel;
+            await kernel.requestExecute({code}).done;
             notebook.dispose();
-        }"""
+            return kernel.id;
+        }""",
+        "import ipywidgets\nipywidgets.Widget.close_all()\n%reset -f",
     )
 
 
-def _open(page, address, name):
+def _open(page, address, name, kernel):
     """Open a notebook and let it run; once more where, on a busy machine, the first connection got lost."""
     for attempt in (1, 2):
         try:
-            if page.url.startswith(address) and attempt == 1:
-                page.evaluate("path => void window.jupyterapp.commands.execute('docmanager:open', {path})", name)
+            if kernel and attempt == 1:
+                which = {"path": name, "kernel": {"id": kernel}}
+                page.evaluate("which => void window.jupyterapp.commands.execute('docmanager:open', which)", which)
             else:
                 page.goto(f"{address}/lab/tree/{name}?reset")
             page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()

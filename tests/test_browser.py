@@ -15,10 +15,9 @@ PAGES = tuple("index" if name == build.FRONT else name for name in SECTIONS)
 CODE = "reference"
 DESK = {"width": 1300, "height": 900}
 LISTINGS = "08_published_code_audit"  # the page whose code is looked at; the colours are those of every page
-PARTS = {  # of a page; of the one about the code the first ones, as all are alike
-    CODE: "main section > section:nth-of-type(-n + 3)",
-    LISTINGS: None,
-}
+# What is alike on every page, and would take axe minutes: letters of formulas, coloured code, all files of the code.
+ALIKE = "svg > *, .highlight *"
+MANY = {CODE: "main section > section:nth-of-type(n + 4)", LISTINGS: "svg > *"}
 # What the theme does, not our pages: its side bar, buttons and landmarks.
 OF_THE_THEME = {"landmark-unique", "landmark-no-duplicate-main", "landmark-main-is-top-level", "region"}
 
@@ -138,12 +137,12 @@ def test_accessible_in_the_dark(browser, report, name):
 
 
 def faults(page, name) -> dict:
-    """Return what axe calls a serious fault: contrast, alternative texts, labels, language."""
+    """Return what axe calls a serious fault: contrast, alternative texts, labels, language. The page loses parts."""
     from axe_playwright_python.sync_playwright import Axe
 
     options = {"resultTypes": ["violations"]}  # not what passed, which is megabytes
-    parts = PARTS.get(name, {"exclude": [[".highlight"]]})
-    found = Axe().run(page, context=parts, options=options).response["violations"]
+    page.evaluate("alike => document.querySelectorAll(alike).forEach(e => e.remove())", MANY.get(name, ALIKE))
+    found = Axe().run(page, options=options).response["violations"]
     return {
         one["id"]: [node["html"][:150] for node in one["nodes"][:3]]
         for one in found

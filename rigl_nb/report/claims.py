@@ -39,10 +39,12 @@ class Cell:
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of `frame` (records or printed values) that belong to this cell."""
-        init = frame["init"].isna() if self.init is None else frame["init"] == self.init
-        chosen = init & (frame["method"] == self.method) & (frame["multiplier"] == self.multiplier)
-        chosen &= np.isclose(frame["density"].astype(float), self.density)
-        return frame[chosen & (frame["data"] == self.data)] if "data" in frame else frame[chosen]
+        chosen = np.isclose(frame["density"].to_numpy(float), self.density)
+        for name in ("method", "init", "multiplier", "data"):
+            if name in frame and chosen.any():  # where nothing is left there is nothing to compare
+                value = getattr(self, name)
+                chosen &= (frame[name].isna() if value is None else frame[name] == value).to_numpy(bool)
+        return frame[chosen]
 
 
 def _outperforms(low: float, high: float, margin: float) -> tuple[bool, bool]:
@@ -120,6 +122,7 @@ def judge(claim: Claim, frame: pd.DataFrame) -> Verdict:
     somewhat too narrow where one run is in two pairs (the dense baseline), as these are not independent.
     Fewer than two shared seeds in a pair: "not enough runs".
     """
+    frame = frame[frame["present"].astype(bool)]
     runs = {cell: by_seed(frame, cell) for pair in claim.pairs for cell in pair}
     collapsed = int(sum(rows["collapsed"].astype(bool).sum() for rows in runs.values()))
     lacking = (cell for left, right in claim.pairs for cell in _lacking(left, right, runs))
