@@ -93,10 +93,9 @@ print(f"with one weight in ten: {0.1 * 2 * weights * positions:,.0f}")
 # %%
 independent = []
 for name in DATA:
-    image = torch.zeros(1, *IMAGE, requires_grad=True)
-    network = models.build(*NETWORKS[name])
+    image = torch.zeros(1, *IMAGE, device="meta", requires_grad=True)
     with FlopCounterMode(display=False) as forward:
-        output = network(image)
+        output = networks[name](image)
     with FlopCounterMode(display=False) as backward:
         output.sum().backward()
     once = forward.get_total_flops()
