@@ -5,6 +5,7 @@ PROFILE ?= smoke
 SECTIONS ?=
 WORKERS ?=
 FRESH ?=
+SLOW ?=
 TIME_BUDGET ?=
 JOBS_PER_GPU ?=
 arguments = $(if $(SECTIONS),--sections $(SECTIONS))
@@ -30,6 +31,7 @@ help: ## Show this list
 	    'JOBS_PER_GPU=4' 'how many runs take turns on one GPU; empty: 1' \
 	    'TIME_BUDGET=9m' 'leave in time: training ends with checkpoints, exit code 75' \
 	    'FRESH=1' 'train even what results/ holds already' \
+	    'SLOW=1' 'test too what takes minutes: all of JupyterLab, kills, clusters' \
 	    'RIGL_DATA=data' 'the folder of the image data sets' \
 	    'PYTHON=python' 'an interpreter that has everything installed; no .venv is made'
 
@@ -71,8 +73,8 @@ notebooks: $(READY) ## Make the committed notebooks anew from the published reco
 
 # Two processes of two threads each would wait for each other on two cores, three times as long.
 test: export OMP_NUM_THREADS = 1
-test: $(READY) ## Run all tests, the notebooks' stored outputs included
-	$(PYTHON) -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder
+test: $(READY) ## Run the tests, the notebooks' stored outputs included; with SLOW=1 all of them
+	$(PYTHON) -m pytest tests $(if $(SLOW),,-m "not slow") -n 2 --dist loadscope --no-loadscope-reorder
 	$(PYTHON) -m pytest -n 2 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 bench: $(READY) ## Measure speed and costs on this machine (half an hour on a CPU); tables in benchmarks/README.md

@@ -89,13 +89,14 @@ def answering(address, process, log) -> str:
 
 
 @pytest.fixture(scope="module")
-def notebook(browser, server):
+def notebook(request, browser, server):
     """Return a function that gives the page of a notebook all of whose cells have run; the next one runs meanwhile.
 
     Two pages with a kernel each show one notebook after the other: to load Lab, or torch, anew takes as long as most
     notebooks. That each of them runs in a kernel of its own is what nbval tests.
     """
     address, pages, free = server[0], {}, []
+    asked = [item.callspec.params["name"] for item in request.session.items if request.fixturename in item.fixturenames]
 
     def begin(name):
         if name not in pages:
@@ -105,10 +106,10 @@ def notebook(browser, server):
             _open(page, address, f"{name}.ipynb", kernel)
 
     def run(name):
-        for other in [other for other in pages if NAMES.index(other) < NAMES.index(name)]:
+        for other in [other for other in pages if asked.index(other) < asked.index(name)]:
             page = pages.pop(other)
             free.append((page, _leave(page)))
-        for other in NAMES[NAMES.index(name) :][: AHEAD + 1]:
+        for other in asked[asked.index(name) :][: AHEAD + 1]:
             begin(other)
         return pages[name]
 

@@ -20,6 +20,7 @@ from rigl_nb.runs.record import provenance
 from rigl_nb.runs.store import MARK, Store
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'rigl_nb[cluster]'")
+pytestmark = pytest.mark.slow
 LONG = tiny(epochs=25)
 SPECS = [LONG, tiny("SET"), tiny("Pruning"), tiny("Lottery")]
 

@@ -49,7 +49,7 @@ BOMBS = {
 ENDS = {"SIGTERM": {128 + signal.SIGTERM, -signal.SIGTERM}}  # the second before the engine is there to hear it
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_ten_kills_lose_nothing(seed, tmp_path, undisturbed):
     """Two runs are killed again and again until they are done all the same; then two anew."""
     moments, stores = random.Random(seed), (Store(tmp_path / f"runs-{n}") for n in count())

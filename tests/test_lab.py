@@ -21,6 +21,7 @@ pytest_plugins = ["browsing", "lab"]
 
 STEPPER = ".widget-vbox:has(> .widget-hbox > button:has-text('next'))"
 WITH_MENUS = "02_initialisation", "03_flops"
+STEPPED = "01_mask_update"
 
 
 def move_stepper(page, stepper):
@@ -39,7 +40,9 @@ def move_stepper(page, stepper):
     page.wait_for_function("([e, words]) => e.textContent == words", arg=[label.element_handle(), first])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name == STEPPED else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_all_cells_run_and_every_control_moves(notebook, server, name):
     page = notebook(name)
     if name.startswith("05_1"):

@@ -172,6 +172,7 @@ def went_on(before: list[int], now: list[int]) -> bool:
     return all(b < n or n == spec.total_steps for spec, b, n in zip(RUNS, before, now, strict=True))
 
 
+@pytest.mark.slow
 def test_a_command_stopped_in_every_way_gives_the_same_numbers(local, tmp_path):
     """Ctrl-C, which every process of the group gets; kill -9 of the parent; SIGTERM, to it and to all; a budget."""
     code, text = stop(tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT))

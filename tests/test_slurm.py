@@ -18,6 +18,7 @@ NEEDED = ("sbatch", "slurmctld", "slurmd", "munged")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 missing = [name for name in NEEDED if not shutil.which(name, path=PATH)]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: apt-get install slurm-wlm munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="SLURM's daemons start as root only"),
 ]
