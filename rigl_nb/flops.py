@@ -21,9 +21,6 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
     """
     shadow = copy.deepcopy(model).eval()
     names = {id(p): name for name, p in shadow.named_parameters()}
-    names = {path: names.get(id(part.weight)) for path, part in shadow.named_modules() if isinstance(part, LAYERS)}
-    # To run it without storage ("meta") torch would import its compiler first, for seconds. Any numbers will do.
-    shadow = shadow.to_empty(device="cpu") if any(p.is_meta for p in shadow.parameters()) else shadow.to("cpu")
     layers, cost = {}, {}
 
     def count(name: str, module: nn.Module, inputs: tuple, output: torch.Tensor | tuple) -> None:
@@ -34,13 +31,13 @@ def layer_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, flo
     for path, module in shadow.named_modules():
         module._forward_hooks.clear()  # the caller's own hooks were copied along: they must not run
         module._forward_pre_hooks.clear()
-        attention = isinstance(module, nn.MultiheadAttention)
-        layer = module.out_proj if attention else module  # applied, but never called
+        layer = module.out_proj if isinstance(module, nn.MultiheadAttention) else module  # applied, but never called
         if isinstance(layer, LAYERS):
-            name = names[f"{path}.out_proj".lstrip(".") if attention else path]
-            name = name or f"{path}.weight"  # computed ones are no parameter
+            name = names.get(id(layer.weight), f"{path}.weight")  # computed ones are no parameter
             layers[name] = layer
             module.register_forward_hook(functools.partial(count, name))
+    # To run it without storage ("meta") torch would import its compiler first, for seconds. Any numbers will do.
+    shadow = shadow.to_empty(device="cpu") if any(p.is_meta for p in shadow.parameters()) else shadow.to("cpu")
     with torch.no_grad(), torch.random.fork_rng(devices=()):
         shadow(torch.zeros(1, *input_shape))
     return cost | {name: 0.0 for name in layers if name not in cost}  # those that only training uses

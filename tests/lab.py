@@ -93,7 +93,7 @@ def notebook(request, browser, server):
     """Return a function that gives the page of a notebook all of whose cells have run; the next one runs meanwhile.
 
     Two pages with a kernel each show one notebook after the other: to load Lab, or torch, anew takes as long as most
-    notebooks. That each of them runs in a kernel of its own is what nbval tests.
+    notebooks. That each of them runs in a fresh kernel is what nbval tests.
     """
     address, pages, free = server[0], {}, []
     asked = [item.callspec.params["name"] for item in request.session.items if request.fixturename in item.fixturenames]
