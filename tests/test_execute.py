@@ -131,6 +131,21 @@ def alive(pid: int) -> bool:
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+@pytest.mark.parametrize(("wanted", "threads"), [(None, "3"), ("2", "2")])
+def test_notebooks_side_by_side_share_the_cores_unless_the_reader_says_how(tmp_path, monkeypatch, wanted, threads):
+    text = '# %% tags=["parameters"]\nword = ""\n\n# %%\nimport os; print(os.environ.get("OMP_NUM_THREADS"))'
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if wanted:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    sources = write(tmp_path, one=text, other=text)
+    pairs = [(source, source.with_suffix(".ipynb")) for source in sources]
+    execute_all(pairs, {}, jobs=2)
+    assert [text_of(output).strip() for _, output in pairs] == [threads, threads]
+    execute_all(pairs[:1], {}, jobs=2)
+    assert text_of(pairs[0][1]).strip() == str(wanted), "one alone has them all"
+
+
 def test_a_notebook_imports_the_package_that_runs_it(tmp_path, monkeypatch):
     """Not one of that name from another checkout, wherever that stands."""
     other = tmp_path / "other" / "rigl_nb"

@@ -26,11 +26,11 @@ def table2() -> set[tuple]:
 
 
 # ---- sizes: {profile: (data, model, epochs, steps, T_end, decay_every, delta_t, warm-up and start of Pruning)}
-# smoke: 21 iterations of 64 images an epoch; 336 / 88,000 of 30,000; T_end // 20 = 252 // 20
+# smoke: 21 iterations of 64 images an epoch; 252 / 88,000 of 30,000; T_end // 20 = 189 // 20
 # quick: 352 iterations an epoch; 1,056 / 88,000 of 30,000; 792 // 20
-# Pruning: 336 / 88,000 of 3,500 and 700 are 13.4 and 2.7; 1,056 / 88,000 are 42 and 8.4
+# Pruning: 252 / 88,000 of 3,500 and 700 are 10.02 and 2.0; 1,056 / 88,000 are 42 and 8.4
 SIZES = {
-    "smoke": ("digits", "wrn-10-1", 16, 336, 252, 115, 12, 13, 3),
+    "smoke": ("digits", "wrn-10-1", 12, 252, 189, 86, 9, 10, 2),
     "quick": ("cifar10", "wrn-10-1", 3, 1_056, 792, 360, 39, 42, 8),
     "short": ("cifar10", "wrn-22-2", 25, 8_800, 6_600, 3_000, 100, 350, 70),
     "paper": ("cifar10", "wrn-22-2", 250, 88_000, 66_000, 30_000, 100, 3_500, 700),

@@ -80,7 +80,7 @@ def test_the_report_shows_them_and_opens_from_disk(reproduced):
     assert "[1/2] 06_1_distribution_and_flops: done" in done.stderr and "[2/2] the report: done" in done.stderr
     assert not {"\r", "\x1b"} & set(done.stderr), "a pipe gets plain lines"
     text = page.read_text()
-    assert "On this machine: digits, wrn-10-1, 16 epochs" in text
+    assert "On this machine: digits, wrn-10-1, 12 epochs" in text
     assert "These runs judge no claim" in text
     assert (folder / "build" / "report" / "html" / "06_1_distribution_and_flops.html").exists()
 

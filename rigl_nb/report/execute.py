@@ -38,18 +38,21 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
 
 
 def execute_all(pairs: Sequence[tuple[Path, Path]], parameters: dict, jobs: int = 2, announce=None) -> None:
-    """Run (notebook, output) pairs in this order, `jobs` at a time.
+    """Run (notebook, output) pairs in this order, `jobs` at a time, each on its share of the cores.
 
     A failure is raised after the last notebook has ended. `announce` is called with a line of text for each.
     """
     for notebook, _ in pairs:
         check_parameters(notebook, parameters)
     waiting, running, failures = list(pairs), [], {}
+    jobs = min(jobs, len(pairs))
+    # Kernels with a thread for every core each would wait for each other, three times as long.
+    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(_Run.start(*waiting.pop(0), parameters, Path(tempfile.mkdtemp(dir=scratch))))
+                    running.append(_Run.start(*waiting.pop(0), parameters, Path(tempfile.mkdtemp(dir=scratch)), share))
                 time.sleep(POLL_SECONDS)
                 for run in [run for run in running if run.process.poll() is not None]:
                     running.remove(run)
@@ -95,7 +98,7 @@ class _Run:
     began: float
 
     @classmethod
-    def start(cls, notebook: Path, output: Path, parameters: dict, scratch: Path) -> "_Run":
+    def start(cls, notebook: Path, output: Path, parameters: dict, scratch: Path, share: dict[str, str]) -> "_Run":
         import nbformat
 
         source = scratch / notebook.with_suffix(".ipynb").name
@@ -119,7 +122,7 @@ class _Run:
             [sys.executable, "-P", __file__, json.dumps(request)],
             stdin=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, **folders, "PYTHONPATH": os.pathsep.join(path)},
+            env={**share, **os.environ, **folders, "PYTHONPATH": os.pathsep.join(path)},
         )
         return cls(notebook, output, source, process, time.monotonic())
 
