@@ -8,6 +8,7 @@ from records import made, tiny
 from rigl_nb.report import grids
 from rigl_nb.runs import engine
 from rigl_nb.runs.cost import plan, seconds
+from rigl_nb.spec import RunSpec
 
 pytest_plugins = ["commands"]
 
@@ -32,6 +33,13 @@ def test_a_line_for_each_row_in_the_order_of_training():
 def test_runs_at_a_time_share_the_time():
     rows = plan([tiny(), tiny("SET")], [timed(tiny(seed=7), 60.0)], HERE, workers=2)
     assert rows[-1].endswith("; 2 at a time take 1.0 min")
+
+
+def test_networks_that_were_never_timed_here_are_named():
+    records = [timed(tiny(seed=7), 60.0), timed(RunSpec(method="Dense", seed=7), 60.0, "Slide rule")]
+    last = plan([tiny(), RunSpec(method="Dense"), tiny("SET")], records, HERE, workers=1)[-1]
+    assert last.endswith("; wrn-22-2 on cifar10: by FLOPs, never timed; small networks take longer")
+    assert "digits" not in last
 
 
 def test_without_records_the_cost_is_unknown():

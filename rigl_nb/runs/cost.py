@@ -34,8 +34,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     specs, records = list(specs), list(records)
     if not specs or not records:
         return None
-    here = [record for record in records if record.provenance["hardware"] == hardware]
-    known = here or records
+    known = _comparable(records, hardware)
     seconds = 0.0
     for spec in specs:
         like = [record for record in known if (record.spec.model, record.spec.data) == (spec.model, spec.data)] or known
@@ -64,8 +63,21 @@ def plan(
     if todo:
         cost = estimate([*todo, *future], records, hardware)
         at_a_time = f"; {workers} at a time take {duration(cost.seconds / workers)}" if cost and workers > 1 else ""
-        lines.append(f"cost: {cost}{at_a_time}" if cost else "cost: unknown until a first run is timed")
+        known = f"cost: {cost}{at_a_time}{_untimed(todo, _comparable(records, hardware))}"
+        lines.append(known if cost else "cost: unknown until a first run is timed")
     return lines
+
+
+def _comparable(records: list[Record], hardware: str) -> list[Record]:
+    """The records of the same hardware; all where it has none."""
+    return [record for record in records if record.provenance["hardware"] == hardware] or records
+
+
+def _untimed(todo: list[RunSpec], records: list[Record]) -> str:
+    """What to think of an estimate for networks that no record times."""
+    timed = {(record.spec.model, record.spec.data) for record in records}
+    new = sorted({f"{spec.model} on {spec.data}" for spec in todo if (spec.model, spec.data) not in timed})
+    return f"; {' and '.join(new)}: by FLOPs, never timed; small networks take longer" if new else ""
 
 
 def _name(spec: RunSpec) -> str:
