@@ -66,6 +66,13 @@ def test_the_paper_profile_is_the_papers_recipe():
         assert default == spec
 
 
+def test_smoke_learns_without_dropout_and_its_resnet_at_a_higher_rate():
+    """As notebook 04 says."""
+    assert {spec.dropout for section in ("05_1", "05_2") for spec in specs(section, "smoke")} == {0.0}
+    assert {spec.learning_rate for spec in specs("05_1", "smoke")} == {0.1}
+    assert {spec.learning_rate for spec in specs("05_2", "smoke")} == {0.2}
+
+
 def test_a_smoke_run_sees_twenty_updates_and_one_more():
     spec = specs(SECTION, "smoke", method="RigL", multiplier=1)[0]
     updates = [t for t in range(spec.t_end) if t % spec.delta_t == spec.delta_t - 1]
