@@ -46,7 +46,7 @@ def execute_all(pairs: Sequence[tuple[Path, Path]], parameters: dict, jobs: int 
         check_parameters(notebook, parameters)
     waiting, running, failures = list(pairs), [], {}
     jobs = min(jobs, len(pairs))
-    # Kernels with a thread for every core each would wait for each other, three times as long.
+    # Kernels with a thread for every core each would wait for each other, twice as long.
     share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
         try:

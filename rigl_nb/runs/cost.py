@@ -20,6 +20,7 @@ class Estimate:
 
     seconds: float
     hardware: str
+    untimed: tuple[str, ...] = ()  # networks without a record there: their share is by FLOPs alone
 
     def __str__(self) -> str:
         return f"about {duration(self.seconds)} at the speed measured on {self.hardware}"
@@ -34,13 +35,16 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     specs, records = list(specs), list(records)
     if not specs or not records:
         return None
-    known = _comparable(records, hardware)
-    seconds = 0.0
+    here = [record for record in records if record.provenance["hardware"] == hardware]
+    known = here or records
+    seconds, untimed = 0.0, set()
     for spec in specs:
-        like = [record for record in known if (record.spec.model, record.spec.data) == (spec.model, spec.data)] or known
-        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like)
+        like = [record for record in known if (record.spec.model, record.spec.data) == (spec.model, spec.data)]
+        if not like:
+            untimed.add(f"{spec.model} on {spec.data}")
+        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or known)
     names = sorted({record.provenance["hardware"] for record in known})
-    return Estimate(seconds, " or ".join(names))
+    return Estimate(seconds, " or ".join(names), tuple(sorted(untimed)))
 
 
 def plan(
@@ -63,21 +67,10 @@ def plan(
     if todo:
         cost = estimate([*todo, *future], records, hardware)
         at_a_time = f"; {workers} at a time take {duration(cost.seconds / workers)}" if cost and workers > 1 else ""
-        known = f"cost: {cost}{at_a_time}{_untimed(todo, _comparable(records, hardware))}"
-        lines.append(known if cost else "cost: unknown until a first run is timed")
+        lines.append(f"cost: {cost}{at_a_time}" if cost else "cost: unknown until a first run is timed")
+        if cost and cost.untimed:
+            lines[-1] += f"; {' and '.join(cost.untimed)}: by FLOPs, never timed here; small networks take longer"
     return lines
-
-
-def _comparable(records: list[Record], hardware: str) -> list[Record]:
-    """The records of the same hardware; all where it has none."""
-    return [record for record in records if record.provenance["hardware"] == hardware] or records
-
-
-def _untimed(todo: list[RunSpec], records: list[Record]) -> str:
-    """What to think of an estimate for networks that no record times."""
-    timed = {(record.spec.model, record.spec.data) for record in records}
-    new = sorted({f"{spec.model} on {spec.data}" for spec in todo if (spec.model, spec.data) not in timed})
-    return f"; {' and '.join(new)}: by FLOPs, never timed; small networks take longer" if new else ""
 
 
 def _name(spec: RunSpec) -> str:
