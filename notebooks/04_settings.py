@@ -72,14 +72,14 @@ for profile_name in ("paper", "quick", "smoke"):
 
 # %% tags=["hide-input"]
 names = ["network", "data", "profile", "parameters", "masked", "in layers", "FLOPs"]
-names += ["dropout", "learning rate"]
+names += ["dropout", "η"]
 sizes = pd.DataFrame(rows, columns=names)
 form = {"parameters": "{:,}", "masked": "{:,}", "FLOPs": "{:.4e}"}
-form |= dict.fromkeys(("dropout", "learning rate"), "{:g}")
+form |= dict.fromkeys(("dropout", "η"), "{:g}")
 tables.plain(sizes, "networks", form)
 
 # %% [markdown]
-# The `short` profile has the networks of `paper`.
+# The learning rate is η. The `short` profile has the networks of `paper`.
 #
 # ### Memory
 #
