@@ -5,13 +5,12 @@ Initial weights are drawn by numpy's generator, which gives the same numbers on 
 
 import math
 import re
-from collections.abc import Iterable
 
 import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from rigl_nb.flops import LAYERS
+from rigl_nb.layers import maskable as maskable
 
 RESNETS = {"resnet50": ((3, 4, 6, 3), 64), "resnet14-8": ((1, 1, 1, 1), 8)}  # blocks of each group, first channels
 RESOLUTION = 2**24  # steps of the dropout probability
@@ -159,7 +158,7 @@ def initialise(model: nn.Module, rng: Generator) -> nn.Module:
     """Draw the weights in place: convolutions normal with variance 2/(k²·c_out), linear uniform ±1/√fan_in, bias 0."""
     with torch.no_grad():
         for module in model.modules():
-            if not isinstance(module, LAYERS):
+            if not isinstance(module, nn.Conv2d | nn.Linear):
                 continue
             shape = tuple(module.weight.shape)
             if isinstance(module, nn.Linear):
@@ -170,33 +169,3 @@ def initialise(model: nn.Module, rng: Generator) -> nn.Module:
                 values = rng.normal(0.0, math.sqrt(2 / (shape[0] * math.prod(shape[2:]))), shape)
             module.weight.copy_(torch.from_numpy(values))
     return model
-
-
-def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] = ()) -> dict[str, nn.Parameter]:
-    """Weights of convolutions and linear layers by parameter name, in the model's order; never biases or norms.
-
-    `first_layer=False` leaves the first of them out: it stays dense under Uniform. `exclude` leaves out layers and
-    whole modules by name; frozen parameters are left out too, and shared ones come once. Raises ValueError for a
-    weight that is no parameter or has no shape yet, and for a name that is none of the model's.
-    """
-    names, found = {id(p): name for name, p in model.named_parameters()}, {}
-    layers = {path: module for path, module in model.named_modules() if isinstance(module, LAYERS)}
-    unused = exclude = {exclude} if isinstance(exclude, str) else set(exclude)
-    for path, module in layers.items():
-        name = names.get(id(module.weight))
-        hits = {e for e in exclude if e in (name, f"{path}.weight") or f"{path}.".startswith(f"{e}.")}
-        unused = unused - hits
-        if hits:
-            found[name or path] = None
-        elif name is None:
-            raise ValueError(f"layer {path!r} computes its weight from others: remove that, or exclude the layer")
-        elif nn.parameter.is_lazy(module.weight):
-            raise ValueError(f"layer {path!r} has no shape yet: run the model once, or exclude the layer")
-        else:
-            found.setdefault(name, module.weight)
-    if unused:
-        raise ValueError(
-            f"exclude {min(unused)!r} names no layer: the layers are {', '.join(path or 'weight' for path in layers)}"
-        )
-    chosen = list(found.items())[0 if first_layer else 1 :]
-    return {name: weight for name, weight in chosen if weight is not None and weight.requires_grad}

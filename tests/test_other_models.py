@@ -148,7 +148,7 @@ def plain():
 
 WRONG = {
     "norms only": (lambda: nn.BatchNorm1d(4), {}, "no layer to mask"),
-    "transposed only": (lambda: nn.ConvTranspose2d(4, 4, 3), {}, "no layer to mask"),
+    "embeddings only": (lambda: nn.Embedding(4, 4), {}, "no layer to mask"),
     "all excluded": (plain, {"exclude": ["0", "2"]}, "no layer to mask"),
     "all frozen": (lambda: plain().requires_grad_(False), {}, "no layer to mask"),
     "exclude: a typing error": (plain, {"exclude": ["0", "second"]}, r"'second' names no layer.* 0, 2$"),
