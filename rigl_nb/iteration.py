@@ -36,7 +36,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     sparsifier: Sparsifier
     generators: dict[str, torch.Generator]  # augment, dropout
-    totals: Tensor  # of the running epoch: loss, correct, images
+    totals: Tensor  # of the running epoch: loss, correct, labels
     rate: Tensor  # the optimizer's learning rate, on the device
 
     def snapshot(self, **extra: object) -> dict:
@@ -73,8 +73,11 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": others}]
     rate = torch.tensor(spec.learning_rate, device=execution.device)
-    how = {"momentum": spec.momentum, "nesterov": spec.nesterov}
-    optimizer = torch.optim.SGD(groups, lr=spec.learning_rate, fused=rate.is_cuda, **how)  # fused reads a rate there
+    how = {"lr": spec.learning_rate, "fused": rate.is_cuda}  # fused reads a rate there
+    if spec.optimizer == "SGD":
+        optimizer = torch.optim.SGD(groups, momentum=spec.momentum, nesterov=spec.nesterov, **how)
+    else:  # capturable: its count of steps is on the device, and a graph can move it
+        optimizer = torch.optim.Adam(groups, betas=(spec.momentum, 0.999), capturable=rate.is_cuda, **how)
     for group in optimizer.param_groups:
         group["lr"] = rate
     updates = {name: value for name in ("t_end", "seed", *UPDATES) if (value := getattr(spec, name)) is not None}
@@ -132,9 +135,11 @@ def iteration(
         loss = F.cross_entropy(logits.float(), y, label_smoothing=spec.label_smoothing)
         parts.optimizer.zero_grad(set_to_none=not in_place)
         loss.backward()
+        if spec.clip:  # gradients as they are: inactive weights' count in the norm, and one factor changes no ranking
+            nn.utils.clip_grad_norm_(parts.model.parameters(), spec.clip)
         with torch.no_grad():
             correct = (logits.argmax(1) == y).sum()
-            parts.totals.add_(torch.stack([loss * len(y), correct, torch.full_like(correct, len(y))]))
+            parts.totals.add_(torch.stack([loss * y.numel(), correct, torch.full_like(correct, y.numel())]))
 
     replay = Replay(gradients, parts.generators.values(), execution.graph)
     parts.sparsifier.descend = Replay(parts.sparsifier.descend, (), execution.graph)

@@ -15,11 +15,14 @@ from rigl_nb.published_code import BEHAVIOURS
 
 SCHEMA = 1  # raised when an algorithm computes something else: old records are then not found
 FIELDS = ("model", "validation", "weight_decay", "decay_every", "warmup", "label_smoothing")
+ADAM = {"optimizer": "Adam", "learning_rate": 6e-3, "nesterov": False, "clip": 1.0}
 RECIPES = {  # what the report sets per data set (sections 4.1 to 4.3); 704 steps are its 2 epochs of warm-up
     "cifar10": dict(zip(FIELDS, ("wrn-22-2", 5000, 5e-4, 30_000, 0, 0.0), strict=True)),
     "cifar100": dict(zip(FIELDS, ("resnet50", 5000, 1e-4, 20_000, 704, 0.1), strict=True)),
     "digits": dict(zip(FIELDS, ("wrn-10-1", 200, 5e-4, 30_000, 0, 0.0), strict=True)),
+    "pydoc": dict(zip(FIELDS, ("gru-128", 400, 0.0, 30_000, 0, 0.0), strict=True)) | ADAM,
 }
+LATER = {"optimizer": "SGD", "clip": 0.0}  # fields that runs of images did without: only other values are written down
 OF_PARENT = ("Mask", "Densities")  # initialisations by another run: its final masks, or only how dense its layers are
 UPDATES = {  # fields that only some methods have: default, and which
     "alpha": (0.3, lambda method: method.growth),
@@ -40,8 +43,8 @@ class RunSpec:
     and what is allowed.
     """
 
-    data: str = "cifar10"  # digits, cifar10 or cifar100
-    model: str | None = None  # wrn-22-2, resnet50, … (`models.build`)
+    data: str = "cifar10"  # digits, cifar10, cifar100 or pydoc
+    model: str | None = None  # wrn-22-2, resnet50, gru-128, … (`models.build`)
     method: str = "RigL"  # a name in `methods.METHODS`
     init: str | None = None  # sparsity distribution: Random, ER or ERK; with a parent: Mask or Densities
     density: float | None = None  # share of the weights that stay, above 0 and at most 1
@@ -51,9 +54,9 @@ class RunSpec:
     multiplier: int = 1  # how many times longer than the method's usual training
     seed: int = 0  # of weights, first masks, order of batches, growth, augmentation, dropout
     batch_size: int = 128
-    learning_rate: float = 0.1  # at the start, or after the warm-up
-    momentum: float = 0.9  # of SGD
-    nesterov: bool = True
+    learning_rate: float | None = None  # at the start, or after the warm-up
+    momentum: float = 0.9  # of SGD; Adam's β₁
+    nesterov: bool | None = None  # of SGD
     weight_decay: float | None = None  # on weights with more than one dimension
     decay_every: int | None = None  # iterations after which the learning rate is multiplied by `decay_factor`
     decay_factor: float = 0.2
@@ -66,13 +69,15 @@ class RunSpec:
     exponent: float = 1.0  # of ERK's ratio: 0 gives every layer the same density
     published_code: tuple[str, ...] = ()  # behaviours of the report's code that differ from the rules
     parent: "RunSpec | None" = None  # the run that this one starts from
+    optimizer: str | None = None  # SGD or Adam
+    clip: float | None = None  # largest norm of all gradients together; 0: any
 
     def __post_init__(self):
         checks.choice("data", self.data, SOURCES)
         method = methods.get(self.method)
         if method.start == "dense":
             self._default("warmup", RECIPES[self.data]["warmup"] or 3500)
-        for name, value in RECIPES[self.data].items():
+        for name, value in ({"learning_rate": 0.1, "nesterov": True} | LATER | RECIPES[self.data]).items():
             self._default(name, value)
         models.check_name(self.model)
         self._default("dropout", 0.3 if self.model.startswith("wrn") else 0.0)
@@ -102,6 +107,10 @@ class RunSpec:
             checks.within(field, getattr(self, field), 0, math.inf)
         for field in ("weight_decay", "momentum", "label_smoothing", "dropout"):
             checks.within(field, getattr(self, field), 0, 1, low_closed=True)
+        checks.choice("optimizer", self.optimizer, ("SGD", "Adam"))
+        checks.within("clip", self.clip, 0, math.inf, low_closed=True)
+        if self.nesterov and self.optimizer == "Adam":
+            raise ValueError("nesterov True is not allowed with optimizer Adam: set nesterov=False")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov True is not allowed with momentum 0: set nesterov=False")
         if method.needs_momentum and self.momentum == 0:
@@ -184,7 +193,7 @@ class RunSpec:
         """Readable label and a hash of the fields that differ from the defaults; equal for all seeds."""
         mine, default = self.to_dict(), _default()
         mine["parent"] = self.parent and self.parent.config_id
-        changed = {k: v for k, v in mine.items() if k != "seed" and v != default[k]}
+        changed = {k: v for k, v in mine.items() if k != "seed" and v != default.get(k)}
         digest = hashlib.sha256(json.dumps([SCHEMA, changed], sort_keys=True).encode()).hexdigest()
         words = [self.data, self.model, self.method, self.init, f"{self.density:g}", f"{self.total_epochs}ep"]
         return re.sub(r"[^\w.-]+", "-", "_".join(word for word in words if word)) + f"_{digest[:8]}"
@@ -195,8 +204,9 @@ class RunSpec:
         return f"{self.config_id}/seed-{self.seed}"
 
     def to_dict(self) -> dict:
-        """All fields, resolved, for JSON."""
+        """All fields, resolved, for JSON; those of `LATER` only where they differ."""
         mine = {field.name: getattr(self, field.name) for field in fields(self)}
+        mine = {name: value for name, value in mine.items() if name not in LATER or value != LATER[name]}
         return mine | {"parent": self.parent and self.parent.to_dict()}
 
     @classmethod

@@ -3,11 +3,13 @@
 On a GPU nothing in an epoch waits for the device, so several runs can take turns here and overlap there.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rigl_nb import data, flops, methods, rng
@@ -33,9 +35,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run is worth. Accuracies in percent; FLOPs as fractions of the dense model's."""
+    """What a finished run is worth. Accuracies in percent; FLOPs as fractions of the dense model's.
 
-    history: tuple[dict, ...]  # epoch, loss, train_accuracy, validation_accuracy, learning_rate, drop_fraction
+    Of text, accuracy is the next character's, and bits are the cross-entropy of one.
+    """
+
+    history: tuple[
+        dict, ...
+    ]  # epoch, loss, train_accuracy, validation_accuracy (and _bits), learning_rate, drop_fraction
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
     test_accuracy: float  # of the last weights; no epoch is chosen
     test_flops: float  # inference at the end
@@ -44,6 +51,7 @@ class Result:
     seconds: float  # of training
     images_per_second: float
     masks: dict[str, Tensor]  # the final ones, on the CPU
+    test_bits: float | None = None  # per character; None where there is no text
 
 
 def train(
@@ -63,8 +71,8 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
     dataset = data.load(spec.data, execution.device)
     images, validation = data.split(dataset.train, spec.validation)
     method, parts = methods.get(spec.method), prepare(spec, execution, parent)
-    layers = flops.layer_flops(parts.model, dataset.source.shape)
-    dense = flops.inference_flops(network(spec, full=True), dataset.source.shape)
+    layers = flops.layer_flops(parts.model, dataset.source.example)
+    dense = flops.inference_flops(network(spec, full=True), dataset.source.example)
     step, seconds, spent = 0, 0.0, 0.0
     history, active = [], [{"epoch": 0, "counts": parts.sparsifier.counts()}]
     if state is not None:
@@ -96,8 +104,8 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
                 fraction = flops.weighted(layers, parts.sparsifier.densities()) / dense
             step += 1
             if step % spec.steps_per_epoch == 0:
-                accuracy = evaluate(parts.model, validation, dataset, execution)
-                history.append(_epoch_row(epoch + 1, rate, parts, accuracy))
+                scores = evaluate(parts.model, validation, dataset, execution)
+                history.append(_epoch_row(epoch + 1, rate, parts, scores))
                 if (counts := parts.sparsifier.counts()) != active[-1]["counts"]:
                     active.append({"epoch": epoch + 1, "counts": counts})
             now = time.perf_counter()
@@ -108,7 +116,7 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
     return Result(
         history=tuple(history),
         active=tuple(active),
-        test_accuracy=evaluate(parts.model, dataset.test, dataset, execution),
+        **{f"test_{name}": value for name, value in evaluate(parts.model, dataset.test, dataset, execution).items()},
         test_flops=fraction,
         train_flops=spent / spec.total_steps * spec.multiplier + inherited,
         dense_flops=dense,
@@ -118,28 +126,36 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
     )
 
 
-def _epoch_row(epoch: int, rate: float, parts: Parts, validation_accuracy: float | None) -> dict:
-    loss, correct, images = parts.totals.tolist()
+def _epoch_row(epoch: int, rate: float, parts: Parts, validation: dict[str, float | None]) -> dict:
+    loss, correct, labels = parts.totals.tolist()
     parts.totals.zero_()
     return {
         "epoch": epoch,
-        "loss": loss / images,
-        "train_accuracy": 100 * correct / images,
-        "validation_accuracy": validation_accuracy,
+        "loss": loss / labels,
+        "train_accuracy": 100 * correct / labels,
+        **{f"validation_{name}": value for name, value in validation.items()},
         "learning_rate": rate,
         "drop_fraction": parts.sparsifier.drop_fraction,
     }
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution) -> float | None:
-    """Accuracy in percent, correct over all images; None when there are none."""
-    if not len(images):
-        return None
+def evaluate(
+    model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution
+) -> dict[str, float | None]:
+    """Accuracy in percent over all labels; of text also bits per character. None when there are no images.
+
+    Every window of text begins without memory: its first characters are the hardest, in each method alike.
+    """
     model.eval()
     correct = torch.zeros((), device=execution.device, dtype=torch.int64)
+    nats = torch.zeros((), device=execution.device, dtype=torch.float64)
     for rows in torch.arange(len(images), device=execution.device).split(EVALUATION_BATCH):
         with autocast(execution):
             logits = model(data.batch(images, rows, dataset.source))
         correct += (logits.argmax(1) == images.labels[rows]).sum()
-    return 100 * correct.item() / len(images)
+        if dataset.source.text:
+            nats += F.cross_entropy(logits.float(), images.labels[rows], reduction="sum")
+    n, names = images.labels.numel(), ("accuracy", "bits")[: 1 + dataset.source.text]
+    values = (100 * correct.item() / n, nats.item() / n / math.log(2)) if n else (None, None)
+    return dict(zip(names, values, strict=False))

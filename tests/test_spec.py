@@ -144,6 +144,8 @@ OTHERS = [
     {"update_until": 1.0},
     {"exponent": 0.5},
     {"exponent": 0},
+    {"optimizer": "Adam", "nesterov": False},
+    {"clip": 1.0},
     {"published_code": ("ceil",)},
     {"published_code": ("ceil", "zero-regrown")},
     {"method": "Static"},

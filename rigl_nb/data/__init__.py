@@ -1,7 +1,8 @@
-"""Images as uint8 tensors on the run's device: the embedded digits, CIFAR-10 and CIFAR-100.
+"""Images or text as uint8 tensors on the run's device: embedded digits, CIFAR-10 and CIFAR-100, Python's own words.
 
-Rows stand in a canonical order (by a hash of pixels and label), so that a split and a batch are the same
-whichever source the images came from. There are no loader workers: a batch is one indexing operation.
+Images stand in a canonical order (by a hash of pixels and label), so that a split and a batch are the same
+whichever source they came from; windows of text stand in the text's order. There are no loader workers: a batch is one
+indexing operation.
 """
 
 import functools
@@ -25,7 +26,7 @@ KEYS = (("x", "pixels"), ("y", "labels"))
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels, uint8 (n, h, w, c), and labels, int64 (n,)."""
+    """Pixels, uint8 (n, h, w, c), and labels, int64 (n,); of text symbols, and those that follow, (n, length)."""
 
     pixels: Tensor
     labels: Tensor
@@ -60,12 +61,19 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
 @functools.lru_cache(maxsize=2)
 def _load(name: str, device: str, *roots: Path) -> Dataset:
     """Kept for the runs that follow, or share the device: nothing changes the images of a data set."""
-    train, test = _cached(name) if SOURCES[name].checksum else _fresh(name)
+    at_hand = SOURCES[name].text or not SOURCES[name].checksum
+    train, test = _fresh(name) if at_hand else _cached(name)
     return Dataset(SOURCES[name], train.to(device), test.to(device))
 
 
 def split(images: Images, validation: int) -> tuple[Images, Images]:
-    """(train, validation): the same rows for every seed, one fixed permutation of the canonical order."""
+    """(train, validation): the same rows for every seed, one fixed permutation of the canonical order.
+
+    Of a text the last windows validate, so that no word is in both parts.
+    """
+    if images.labels.ndim > 1:
+        first = len(images) - validation
+        return images[torch.arange(first)], images[torch.arange(first, len(images))]
     order = torch.from_numpy(rng.numpy_generator(0, "split").permutation(len(images))).to(images.labels.device)
     return images[order[validation:].sort().values], images[order[:validation].sort().values]
 
@@ -73,8 +81,10 @@ def split(images: Images, validation: int) -> tuple[Images, Images]:
 def batch(images: Images, rows: Tensor, source: Source, generator: torch.Generator | None = None) -> Tensor:
     """Normalised images, float32 (n, c, h, w) in channels-last memory; augmented when a generator is given.
 
-    Crop out of the reflect-padded image, flip and selection of rows are one gather.
+    Crop out of the reflect-padded image, flip and selection of rows are one gather. Of text: int64 symbols (n, length).
     """
+    if source.text:
+        return images.pixels[rows].long()
     (_, height, width), device, n = source.shape, images.pixels.device, len(rows)
     if generator is None:
         pixels = images.pixels[rows]
@@ -104,13 +114,16 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 def _canonical(pixels: np.ndarray, labels: np.ndarray) -> Images:
+    if labels.ndim > 1:  # text: its order has a meaning
+        return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
     keys = [hashlib.sha256(p.tobytes() + bytes([label])).digest() for p, label in zip(pixels, labels, strict=True)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return Images(torch.from_numpy(pixels[order]), torch.from_numpy(np.asarray(labels, dtype=np.int64)[order]))
 
 
 def _fresh(name: str) -> tuple[Images, Images]:
-    return _checked(name, [_canonical(*raw) for raw in sources.read(name)], paths.data())
+    where = sources.text.FILE if SOURCES[name].text else paths.data()
+    return _checked(name, [_canonical(*raw) for raw in sources.read(name)], where)
 
 
 def _cached(name: str) -> tuple[Images, Images]:
@@ -132,12 +145,12 @@ def _cached(name: str) -> tuple[Images, Images]:
 
 def _checked(name: str, parts: list[Images], where: Path) -> tuple[Images, Images]:
     source = SOURCES[name]
-    channels, height, width = source.shape
     digest = hashlib.sha256()
     for part, images, n in zip(PARTS, parts, (source.train, source.test), strict=True):
-        if tuple(images.pixels.shape) != (n, height, width, channels):
+        wanted = (n, *source.shape[1:], source.shape[0])  # channels come last
+        if tuple(images.pixels.shape) != wanted:
             raise DataError(
-                f"{name} {part} in {where} has shape {tuple(images.pixels.shape)}, not {(n, height, width, channels)}:"
+                f"{name} {part} in {where} has shape {tuple(images.pixels.shape)}, not {wanted}:"
                 " the data set is incomplete; remove it and fetch it again"
             )
         digest.update(images.pixels.numpy().tobytes() + images.labels.numpy().astype("<i8").tobytes())

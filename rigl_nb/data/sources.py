@@ -1,13 +1,16 @@
-"""Where the raw images come from: the embedded digits, torchvision's folders, parquet shards, a download."""
+"""Where the raw data come from: embedded digits and text, torchvision's folders, parquet shards, a download."""
 
 import io
+import lzma
 import pickle
 from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+import torch
 
 from rigl_nb import paths, rng
+from rigl_nb.data import text
 
 
 class DataError(ValueError):
@@ -18,15 +21,31 @@ class DataError(ValueError):
 class Source:
     """What is known of a data set before it is read."""
 
-    train: int  # images, validation included
+    train: int  # images or windows of text, validation included
     test: int
-    classes: int
-    shape: tuple[int, int, int]  # channels, height, width
-    mean: tuple[float, ...]  # per channel, of pixels in 0..1
-    std: tuple[float, ...]
-    pad: int  # augmentation: reflect-pad, then a random crop
-    flip: bool  # augmentation: random horizontal flips
+    classes: int  # or symbols
+    shape: tuple[int, ...]  # channels, height, width; of a text the length of a window
+    mean: tuple[float, ...] = ()  # per channel, of pixels in 0..1
+    std: tuple[float, ...] = ()
+    pad: int = 0  # augmentation: reflect-pad, then a random crop
+    flip: bool = False  # augmentation: random horizontal flips
     checksum: str = ""  # of the canonical rows of both parts
+    baseline: float | None = None  # of a text: bits per test character by the training text's frequencies alone
+
+    @property
+    def text(self) -> bool:
+        """Whether it is text: every symbol of a window has a label, the next symbol."""
+        return len(self.shape) == 1
+
+    @property
+    def unit(self) -> str:
+        """What a row is called."""
+        return "window" if self.text else "image"
+
+    @property
+    def example(self) -> tuple[int, ...] | torch.Tensor:
+        """One input, as `flops.layer_flops` takes it."""
+        return torch.zeros(1, *self.shape, dtype=torch.int64) if self.text else self.shape
 
 
 SOURCES = {
@@ -53,6 +72,14 @@ SOURCES = {
         flip=True,
         checksum="d33d5a6c1dc65a5f0b997bfc85f94254440886a81d02ea7116b8c89dd5ebc7ed",
     ),
+    "pydoc": Source(
+        5434,
+        text.TEST,
+        92,
+        (text.LENGTH,),
+        checksum="c99daff7c02806c590fb9a1cfe6f348454d637eca129a9e21e8625f15c1e8953",
+        baseline=4.6286,
+    ),
 }
 TORCHVISION = {  # folder, training files, test files, label key of the original pickles
     "cifar10": ("cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "labels"),
@@ -61,13 +88,15 @@ TORCHVISION = {  # folder, training files, test files, label key of the original
 PARQUET_LABEL = {"cifar10": "label", "cifar100": "fine_label"}
 PARTS = ("train", "test")
 LOSSLESS = ("PNG", "WEBP")  # by itself Pillow tries every format that it knows on every image: half of the time
-Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels (n,)
+Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels (n,); of text symbols, labels (n, length)
 
 
 def read(name: str) -> list[Raw]:
     """(pixels, labels) of train and test, in the source's own order; DataError when no source has them."""
     if name == "digits":
         return _digits()
+    if name == "pydoc":
+        return _windows()
     if (paths.data() / TORCHVISION[name][0]).is_dir():
         return _pickles(name)
     if (paths.data() / name).is_dir():
@@ -133,6 +162,13 @@ def _download(name: str) -> None:
             f"(columns img.bytes, as PNG or WebP, and {PARQUET_LABEL[name]}); "
             "(3) connect to the network and run again: torchvision downloads it"
         ) from error
+
+
+def _windows() -> list[Raw]:
+    try:
+        return text.windows()
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise DataError(f"{text.FILE} cannot be read ({error}): install rigl_nb again") from error
 
 
 def _digits() -> list[Raw]:

@@ -41,7 +41,7 @@ FIRST = {
 
 def profile(spec: RunSpec) -> str:
     """The profile that a run is of, by its length; "other" for a run of one's own."""
-    return next((size.name for size in PROFILES.values() if size.epochs == spec.epochs), "other")
+    return next((size.name for size in PROFILES.values() if size.length(spec.data) == spec.epochs), "other")
 
 
 def records(local: bool = False) -> list[Record]:
@@ -54,7 +54,7 @@ def records(local: bool = False) -> list[Record]:
 
 
 def configurations(found: Sequence[Record]) -> pd.DataFrame:
-    """A row for every configuration: how many runs, their accuracy, cost, time, and where they come from."""
+    """A row for every configuration: how many runs, their accuracy or bits, cost, time, and where they come from."""
     groups: dict[str, list[Record]] = {}
     for record in found:
         groups.setdefault(record.spec.config_id, []).append(record)
@@ -65,8 +65,7 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
         called |= names(spec for spec in specs if (profile(spec), spec.data, spec.model) == network)
     rows = []
     for config, runs in groups.items():
-        spec, accuracies = runs[0].spec, [run.test_accuracy for run in runs]
-        spread = f"{NO_BREAK}±{NO_BREAK}{stdev(accuracies):.2f}" if len(runs) > 1 else ""
+        spec = runs[0].spec
         commits = sorted({(run.provenance["commit"] or "unknown")[:7] for run in runs})
         rows.append(
             {
@@ -74,7 +73,7 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
                 "network": f"{spec.data}, {spec.model}",
                 "configuration": called[config],
                 "n": len(runs),
-                "test accuracy": f"{mean(accuracies):.1f}{spread}",
+                "test accuracy": _score(runs),
                 "FLOPs (train, test)": _shares(runs),
                 "seconds": f"{mean(run.seconds for run in runs):,.0f}",
                 "commit": ", ".join(commits),
@@ -82,6 +81,14 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _score(runs: Sequence[Record]) -> str:
+    """Mean and std of the accuracy; of text, of the bits per character."""
+    bits = [run.test_bits for run in runs if run.test_bits is not None]
+    values, digits, unit = (bits, 2, f"{NO_BREAK}bits/char") if bits else ([run.test_accuracy for run in runs], 1, "")
+    spread = f"{NO_BREAK}±{NO_BREAK}{stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}{unit}"
 
 
 def _shares(runs: Sequence[Record]) -> str:

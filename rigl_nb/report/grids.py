@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rigl_nb.report import studies
+from rigl_nb.report import language, studies
 from rigl_nb.report.matching import matched
 from rigl_nb.report.profiles import EVIDENCE, PROFILES, Profile, Row
 from rigl_nb.report.studies import Find, Study, Values
@@ -127,8 +127,7 @@ def _spread(profile: Profile, values: Values) -> Row:
 
 def audit(profile: Profile) -> list[RunSpec]:
     """Section 8: RigL (ERK) with regrown weights wiped, and SET with coins for counts, beside what they should be."""
-    codes = ((), ("zero-regrown",))
-    rows = [Row("RigL", "ERK", d, fields={"published_code": code}) for d in (0.1, 0.5) for code in codes]
+    rows = [Row("RigL", "ERK", d, fields={"published_code": c}) for d in (0.1, 0.5) for c in ((), ("zero-regrown",))]
     codes = ((), ("bernoulli",), ("bernoulli", "shared-error"))
     rows += [Row("SET", "Random", 0.1, fields={"published_code": code}) for code in codes]
     return _runs(profile, rows)
@@ -151,6 +150,7 @@ SECTIONS = {
     "06_2": Section((table5,)),
     "06_3": Section((spread_reference,), distributions),
     "08": Section((audit,)),
+    "12": Section((language.runs,)),
 }
 
 

@@ -22,7 +22,7 @@ def layers(model: str, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str,
     source = data.SOURCES[name]
     network = models.build(model, source.classes, channels=source.shape[0])
     shapes = {layer: tuple(weight.shape) for layer, weight in models.maskable(network).items()}
-    return shapes, flops.layer_flops(network, source.shape)
+    return shapes, flops.layer_flops(network, source.example)
 
 
 @functools.cache

@@ -43,20 +43,25 @@ class Profile:
     search_seeds: tuple[int, ...] = (0, 1, 2)  # of a search, and of Figure 2
     fresh_seeds: tuple[int, ...] = (3, 4, 5)  # that a search has not seen
 
+    def length(self, data: str) -> int:
+        """Epochs of a run of the data, which may have a length of its own."""
+        return self.stand_in.get(data, {}).get("epochs", self.epochs)
+
     def spec(self, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
         given = dict(row.fields)
         parent = Row("Pruning", None, row.density, data=row.data) if row.method == "Lottery" else row.parent
         fields = {"data": row.data} | dict(self.stand_in.get(row.data, {}))
+        epochs = fields.pop("epochs", self.epochs)
         fields["parent"] = parent and self.spec(parent, seed)
         base = RunSpec(method=row.method, init=row.init, density=row.density, seed=seed, epochs=PAPER_EPOCHS, **fields)
-        total = self.epochs * base.steps_per_epoch
+        total = epochs * base.steps_per_epoch
         steps = {name: getattr(base, name) for name in ("decay_every", "warmup", "prune_start")}
         scaled = {name: max(1, round(value * total / PAPER_STEPS)) for name, value in steps.items() if value}
         if base.delta_t:
             updates = math.floor(base.update_until * total) // 20 / 100
             scaled["delta_t"] = max(1, round(given.pop("delta_t", base.delta_t) * min(1.0, updates)))
-        return replace(base, epochs=self.epochs, multiplier=row.multiplier, **scaled, **given)
+        return replace(base, epochs=epochs, multiplier=row.multiplier, **scaled, **given)
 
 
 PROFILES = {
@@ -78,7 +83,9 @@ PROFILES = {
             stand_in={  # for so few iterations: no dropout, and the higher learning rate
                 "cifar10": {"data": "digits", "model": "wrn-10-1", "batch_size": 64, "dropout": 0.0},
                 "cifar100": {"data": "digits", "model": "resnet14-8", "batch_size": 64, "learning_rate": 0.2},
+                "pydoc": {"model": "gru-48", "batch_size": 32, "learning_rate": 0.02, "epochs": 1},
             },
+            data=("cifar10", "cifar100", "pydoc"),
         ),
         Profile(
             "quick",
@@ -90,8 +97,8 @@ PROFILES = {
             tuned_densities=(),
             search_seeds=(0,),
             fresh_seeds=(1, 2, 3),
-            stand_in={"cifar10": {"model": "wrn-10-1"}},
-            data=("cifar10",),
+            stand_in={"cifar10": {"model": "wrn-10-1"}, "pydoc": {"batch_size": 32, "epochs": 6}},
+            data=("cifar10", "pydoc"),
         ),
         Profile("short", "the report's data and networks, 25 epochs", epochs=25),
         Profile("paper", "the report's data and networks, 250 epochs: the report's training", epochs=250),

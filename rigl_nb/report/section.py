@@ -8,7 +8,8 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, inventory, live, tables
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.report import bits, claims, grids, inventory, live, tables
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
@@ -26,7 +27,8 @@ def sizes(name: str) -> str:
     lines = []
     for profile in grids.PROFILES.values():
         plan = grids.plan(name, profile.name)
-        lines.append(f"{profile.name:6} {profile.about}, {len(plan.specs) + len(plan.future)} runs")
+        text = next((f"{s.data}, {s.model}, {s.total_epochs} epochs" for s in plan.specs if SOURCES[s.data].text), None)
+        lines.append(f"{profile.name:6} {text or profile.about}, {len(plan.specs) + len(plan.future)} runs")
     return "\n".join(lines)
 
 
@@ -130,7 +132,9 @@ def train(
 def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None) -> None:
     """The runs of this machine, a table for each network; `published`: printed values by the data it stands for."""
     for model, part in here.groupby("model", sort=False):
-        if part["present"].any():
+        if part["test_bits"].any():
+            display(bits.table({"here": part}, f"live-{model}", caption=f"On this machine: {model}. No verdict."))
+        elif part["present"].any():
             printed = (published or {}).get("cifar100" if model.startswith("resnet") else "cifar10")
             display(tables.live(part, printed, uuid=f"live-{model}"))
     if not here["present"].any():

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 import torch
 
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.execution import Execution
 from rigl_nb.iteration import Legacy, digest
 from rigl_nb.runs.record import Record, from_result
@@ -80,8 +81,14 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
 
 def done(record: Record) -> Event:
     """The end of a run that has a record."""
-    speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} images/s"
-    return Event(record.spec, "done", record.spec.total_steps, f"test {record.test_accuracy:.2f} %, {speed}")
+    spec = record.spec
+    speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} {SOURCES[spec.data].unit}s/s"
+    return Event(spec, "done", spec.total_steps, f"test {score(record.test_accuracy, record.test_bits, 2)}, {speed}")
+
+
+def score(accuracy: float, bits: float | None, digits: int) -> str:
+    """How good a network is, in words: of text the bits per character, else the accuracy."""
+    return f"{accuracy:.{digits}f} %" if bits is None else f"{bits:.{digits + 1}f} bits/char"
 
 
 def busy(spec: RunSpec, store: Store) -> bool:
@@ -119,12 +126,12 @@ def failed(spec: RunSpec, store: Store, reason: str, trace: str = "") -> Event:
 
 def underway(progress: Progress) -> Event:
     """Where a run stands, in words."""
-    accuracy = progress.history[-1]["validation_accuracy"] if progress.history else None
-    known = "" if accuracy is None else f", validation {accuracy:.1f} %"
-    spec = progress.spec
+    spec, last = progress.spec, progress.history[-1] if progress.history else {}
+    accuracy = last.get("validation_accuracy")
+    known = "" if accuracy is None else f", validation {score(accuracy, last.get('validation_bits'), 1)}"
     epoch = min(progress.step // spec.steps_per_epoch + 1, spec.total_epochs)
     speed = progress.step * spec.batch_size / progress.seconds
-    text = f"epoch {epoch}/{spec.total_epochs}, {speed:,.0f} images/s{known}"
+    text = f"epoch {epoch}/{spec.total_epochs}, {speed:,.0f} {SOURCES[spec.data].unit}s/s{known}"
     return Event(spec, "progress", progress.step, text, speed)
 
 

@@ -117,4 +117,4 @@ def seconds(text: str) -> float:
 def _inference(model: str, data: str) -> float:
     source = SOURCES[data]
     network = models.build(model, source.classes, channels=source.shape[0])
-    return flops.inference_flops(network, source.shape)
+    return flops.inference_flops(network, source.example)

@@ -34,6 +34,9 @@ class UnknownMethodError(RecordError):
 class Record:
     """A finished run. Accuracies in percent, FLOPs as fractions of the dense model's, `seconds` of training.
 
+    Of text, accuracy is the next character's, and what counts is `test_bits`; a record of images has neither these nor
+    `validation_bits` in its history.
+
     Two runs are equal when `spec` and `numbers()` are; `execution` and `provenance` say how and where they were made.
     """
 
@@ -48,24 +51,31 @@ class Record:
     images_per_second: float
     execution: dict  # device, precision, … (`execution.Execution`)
     provenance: dict  # versions, hardware, commit, date
+    test_bits: float | None = None  # per character of a text; None where there is none, or where it is not finite
 
     @property
     def collapsed(self) -> bool:
-        """Whether the run ended at, or near, what guessing gives: accuracy at most twice chance, or a lost loss."""
-        chance = 100 / SOURCES[self.spec.data].classes
+        """Whether the run ended at, or near, what guessing gives: accuracy at most twice chance, or a lost loss.
+
+        Of text: no better than guessing by how frequent each character is.
+        """
+        source = SOURCES[self.spec.data]
+        if source.text:
+            return self.test_bits is None or self.test_bits >= source.baseline
+        chance = 100 / source.classes
         return self.test_accuracy <= 2 * chance or self.history[-1]["loss"] is None
 
     def numbers(self) -> dict:
         """Everything that must be equal when the run is repeated on the same machine."""
-        return {
-            name: getattr(self, name)
-            for name in ("history", "active", "test_accuracy", "test_flops", "train_flops", "dense_flops")
-        }
+        names = ("history", "active", "test_accuracy", "test_flops", "train_flops", "dense_flops", "test_bits")
+        return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> str:
         """The record's file: history and counts by column, one column a line."""
         content = {"format": FORMAT, "run_id": self.spec.run_id} | asdict(self)
-        content["history"] = _columns(self.history)
+        content["spec"], content["history"] = self.spec.to_dict(), _columns(self.history)
+        if self.test_bits is None:
+            del content["test_bits"]
         lines = [f'"{key}": {_lines(value)}' for key, value in content.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -96,18 +106,24 @@ def _check(record: Record, run_id: object) -> None:
         raise RecordError(f"run_id {run_id!r} is not that of its specification, {record.spec.run_id!r}")
     if len(record.history) != record.spec.total_epochs:
         raise RecordError(f"{len(record.history)} epochs recorded of {record.spec.total_epochs}")
+    text = SOURCES[record.spec.data].text
     for part, needed, there in (
-        ("history", COLUMNS, record.history[0]),
+        ("history", (*COLUMNS, "validation_bits") if text else COLUMNS, record.history[0]),
         ("provenance", ORIGIN, record.provenance),
     ):
         if lacking := [name for name in needed if name not in there]:
             raise RecordError(f"its {part} has no {', '.join(lacking)}")
     for name in NUMBERS:
-        value = getattr(record, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if not _is_number(value := getattr(record, name)):
             raise RecordError(f"{name} {value!r} is no number of at least 0")
+    if record.test_bits is not None and not (text and _is_number(record.test_bits)):
+        raise RecordError(f"test_bits {record.test_bits!r} is no number of at least 0, or {record.spec.data} no text")
     if record.test_accuracy > 100:
         raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _refuse(constant: str) -> None:
@@ -118,7 +134,7 @@ def from_result(spec: RunSpec, result, execution, provenance: dict) -> Record:
     """The record of a `train.Result`; numbers that are not finite become null."""
     numbers = {name: getattr(result, name) for name in Record.__dataclass_fields__ if hasattr(result, name)}
     numbers["history"] = tuple({k: _rounded(v) for k, v in row.items()} for row in result.history)
-    numbers |= {k: _rounded(numbers[k]) for k in ("seconds", "images_per_second")}
+    numbers |= {k: _rounded(numbers[k]) for k in ("seconds", "images_per_second", "test_bits")}
     return Record(spec=spec, execution=asdict(execution), provenance=provenance, **numbers)
 
 

@@ -23,7 +23,7 @@ MASKS = ".masks.npz"
 MARK = ".mark-"
 MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
 LEFT = (MASKS, ".json", ".failed.json")  # what a run leaves, as it is written: the record says that the masks are there
-OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds")
+OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds", "test_bits")
 
 
 @dataclass(frozen=True)
