@@ -109,10 +109,9 @@ class RunSpec:
             checks.within(field, getattr(self, field), 0, 1, low_closed=True)
         checks.choice("optimizer", self.optimizer, ("SGD", "Adam"))
         checks.within("clip", self.clip, 0, math.inf, low_closed=True)
-        if self.nesterov and self.optimizer == "Adam":
-            raise ValueError("nesterov True is not allowed with optimizer Adam: set nesterov=False")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov True is not allowed with momentum 0: set nesterov=False")
+        if self.nesterov and (self.optimizer == "Adam" or self.momentum == 0):
+            other = "momentum 0" if self.optimizer == "SGD" else "optimizer Adam"
+            raise ValueError(f"nesterov True is not allowed with {other}: set nesterov=False")
         if method.needs_momentum and self.momentum == 0:
             raise ValueError(f"momentum 0 is not allowed: method {self.method} ranks by it")
         checks.within("update_until", self.update_until, 0, 1, high_closed=True)

@@ -35,14 +35,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run is worth. Accuracies in percent; FLOPs as fractions of the dense model's.
+    """What a finished run is worth. Accuracies in percent; FLOPs as fractions of the dense model's."""
 
-    Of text, accuracy is the next character's, and bits are the cross-entropy of one.
-    """
-
-    history: tuple[
-        dict, ...
-    ]  # epoch, loss, train_accuracy, validation_accuracy (and _bits), learning_rate, drop_fraction
+    history: tuple[dict, ...]  # epoch, loss, train_accuracy, validation_accuracy, learning_rate, drop_fraction
     active: tuple[dict, ...]  # epoch and active weights per layer, where they changed
     test_accuracy: float  # of the last weights; no epoch is chosen
     test_flops: float  # inference at the end
@@ -51,7 +46,7 @@ class Result:
     seconds: float  # of training
     images_per_second: float
     masks: dict[str, Tensor]  # the final ones, on the CPU
-    test_bits: float | None = None  # per character; None where there is no text
+    test_bits: float | None = None  # cross-entropy of a character of text; its history has validation_bits
 
 
 def train(
@@ -140,9 +135,7 @@ def _epoch_row(epoch: int, rate: float, parts: Parts, validation: dict[str, floa
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution
-) -> dict[str, float | None]:
+def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution) -> dict:
     """Accuracy in percent over all labels; of text also bits per character. None when there are no images.
 
     Every window of text begins without memory: its first characters are the hardest, in each method alike.

@@ -17,8 +17,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " execution execution.graph sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "report": "profiles language matching studies grids claims power instability statements.cells statements tables"
-    " budgets redistribution family tuning beyond training live usage inventory bits section campaign verdicts glance plots"
-    " hover widgets gallery reference onefile build commands",
+    " budgets redistribution family tuning beyond training live usage inventory bits section campaign verdicts glance"
+    " plots hover widgets gallery reference onefile build commands",
 }
 TABLE_LIBRARIES = {
     "pandas",

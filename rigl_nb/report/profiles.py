@@ -97,7 +97,7 @@ PROFILES = {
             tuned_densities=(),
             search_seeds=(0,),
             fresh_seeds=(1, 2, 3),
-            stand_in={"cifar10": {"model": "wrn-10-1"}, "pydoc": {"batch_size": 32, "epochs": 6}},
+            stand_in={"cifar10": {"model": "wrn-10-1"}, "pydoc": {"batch_size": 32, "epochs": 4}},
             data=("cifar10", "pydoc"),
         ),
         Profile("short", "the report's data and networks, 25 epochs", epochs=25),
