@@ -8,6 +8,8 @@ at all raises ValueError, and so does a density that is not above 0 and at most 
 import math
 from collections.abc import Callable, Hashable
 
+from rigl_nb import checks
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -62,7 +64,7 @@ def _scaled(raw: dict[str, float], shapes: Shapes, density: float) -> dict[str, 
     if density == 1:
         return dict.fromkeys(shapes, 1.0)
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    budget = density * sum(sizes.values())
+    budget = float(density) * sum(sizes.values())
     free = dict(raw)
     while free:
         dense = sum(size for name, size in sizes.items() if name not in free)
@@ -77,5 +79,4 @@ def _scaled(raw: dict[str, float], shapes: Shapes, density: float) -> dict[str, 
 def _check(shapes: Shapes, density: float) -> None:
     if not shapes:
         raise ValueError("no layer to mask: the model has no convolution or linear layer that the scheme covers")
-    if not 0 < density <= 1:
-        raise ValueError(f"density {density!r} is not allowed: it must be above 0 and at most 1")
+    checks.within("density", density, 0, 1, high_closed=True)

@@ -30,6 +30,7 @@ def top(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
     A selection by threshold: everything above the count-th largest score, then, in flat order, as many of the
     entries equal to it as are missing. This is the stable sort's answer at a fraction of its cost.
     """
+    score = score if score.is_floating_point() else score.double()  # whole numbers, or yes and no, rank as well
     ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
     threshold = (_kth_selected if ranked.device.type == "cpu" else _kth_sorted)(ranked, count)
@@ -59,13 +60,13 @@ def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
     return kept | top(score, ~kept, count)
 
 
-def carry(values: Tensor, before: Tensor, after: Tensor) -> Tensor:
+def carry(values: Tensor, before: Tensor, after: Tensor, start: float = 0.0) -> Tensor:
     """Weights, or an optimizer's buffer, under a new mask.
 
-    A connection that was inactive starts at 0. One that is dropped and grown again in the same update keeps its
+    A connection that was inactive begins at `start`. One that is dropped and grown again in the same update keeps its
     value, so a layer at density 1 comes out bitwise unchanged.
     """
-    return torch.where(before & after, values, torch.zeros_like(values))
+    return values.masked_fill(~(before & after), start)
 
 
 def rigl_update(

@@ -6,7 +6,7 @@ smallest weights go, the largest scores come. RigL differs from SET by one score
 `register(replace(RIGL, name=..., growth=...))` away, and is then allowed in a `RunSpec` and a `Sparsifier`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -49,6 +49,11 @@ def momentum_magnitude(layer: Layer, generator: torch.Generator) -> Tensor:
 def uniform_random(layer: Layer, generator: torch.Generator) -> Tensor:
     """SET's score: uniform noise, so that growth is an exact count without preference."""
     return torch.rand(layer.grad.shape, device=layer.grad.device, generator=generator)
+
+
+def ranks_momentum(buffers: Collection[str]) -> bool:
+    """Whether these buffers of an optimizer are a momentum that `Layer` knows."""
+    return "momentum_buffer" in buffers or {"exp_avg", "exp_avg_sq"} <= set(buffers)
 
 
 @dataclass(frozen=True)

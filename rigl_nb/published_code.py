@@ -38,7 +38,9 @@ class PublishedCode(Sparsifier):
         survivors = {}
         if "zero-regrown" in self.behaviours and self.method.growth:
             survivors = {
-                name: masks.drop(self.weights[name].detach(), self.masks[name], k) for name, k in self.dropped().items()
+                name: masks.drop(self.weights[name].detach(), self.masks[name], k)
+                for name, k in self.dropped().items()
+                if name in self.moving
             }
         super().update()
         for name, kept in survivors.items():
@@ -88,8 +90,9 @@ class PublishedCode(Sparsifier):
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
+        first, errors = state["first"], list(state["errors"])
         super().load_state_dict(state)
-        self.first, self.errors = state["first"], list(state["errors"])
+        self.first, self.errors = first, errors
 
 
 def capped_shares(total: float, statistics: Sequence[float], room: Sequence[int]) -> list[int]:

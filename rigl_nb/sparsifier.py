@@ -1,31 +1,37 @@
-"""The only stateful class: a model, its optimizer and the masks between them."""
+"""The class that people use: masks on a model, made, kept and moved while an optimizer trains it."""
 
-import math
+import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from rigl_nb import checks, masks, methods, models, rng
+from rigl_nb import checks, masks, methods, optimizers, rng
 from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.schedules import drop_fraction, pruning_sparsity
+from rigl_nb.masked import distributed, fitting
+from rigl_nb.models.layers import maskable
+from rigl_nb.moving import Moving
+
+_OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the Sparsifier that was made for it last
 
 
-class Sparsifier:
-    """Keeps a model sparse while it trains: call `step()` in place of `optimizer.step()`.
+class Sparsifier(Moving):
+    """Keeps a model sparse while it trains: call `step()` in place of `optimizer.step()`, or `attach()` it once.
 
     Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step. All other steps are
-    the optimizer's (SGD, Adam, and others that treat each weight alone), on masked gradients, so that inactive weights,
-    gradients and buffers stay 0; under SNFS momentum stays dense. `init` is Random, ER or ERK, a function like those of
-    `distributions`, or masks by name. Dense stay: the first layer under Random and Pruning, frozen parameters, and what
-    `exclude` names, layers or modules. Pruning begins at `prune_start` and reaches
-    `density` with the first update from `t_end` on.
+    the optimizer's, on masked gradients; after each, inactive weights are 0 and their buffers as the optimizer starts
+    them, whatever was trained or loaded before. Under SNFS momentum stays dense. `init` is Random, ER or ERK, a
+    function like those of `distributions`, or masks by name. Dense stay: the first layer under Random and Pruning,
+    frozen parameters, and what `exclude` names, layers or modules. Pruning begins at `prune_start` and reaches
+    `density` with the first update from `t_end` on. A layer without a gradient keeps its mask.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         method: str = "RigL",
         init: str | Callable | Mapping[str, Tensor] | None = "ERK",
         density: float = 0.1,
@@ -36,80 +42,61 @@ class Sparsifier:
         prune_start: int = 0,
         exclude: Sequence[str] = (),
     ):
-        self.method, self.optimizer, self.iteration = methods.get(method), optimizer, 0
+        self.method, self.iteration = methods.get(method), 0
         self.density, self.alpha, self.delta_t = density, alpha, delta_t
         self.t_end, self.prune_start = t_end, prune_start
-        self._check()
-        self.weights: dict[str, nn.Parameter] = {}
-        self.masks: dict[str, Tensor] = {}
-        self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
+        self.check()
+        weights, first = {}, {}
         if self.method.masked:
             dense_first = self.method.start == "dense" or (isinstance(init, str) and init == "Random")
-            self.weights = models.maskable(model, not dense_first, exclude)
-            self._start(init, rng.numpy_generator(seed, "masks"))
-        self.generator = rng.torch_generator(seed, "growth", device=next(model.parameters()).device)
+            weights = maskable(model, not dense_first, exclude)
+            first = self._first(init, weights, rng.numpy_generator(seed, "masks"))
+        super().__init__(weights, first, optimizers.plain(optimizer), self.method.dense_momentum)
+        momenta = all(starts is None or methods.ranks_momentum(starts) for starts in self.starts.values())
+        if self.method.needs_momentum and not momenta:
+            way = f"{type(self.optimizer).__name__} has none here; take SGD with momentum=0.9, or Adam"
+            raise ValueError(f"method {method} ranks by momentum: {way}")
+        if empty := [name for name, active in self.active.items() if not active]:
+            why = "no signal passes them. Take a higher density, another init, or exclude them"
+            warnings.warn(f"layers {', '.join(empty)} have no active weight: {why}", stacklevel=2)
+        device = next(iter(self.weights.values()), next(model.parameters())).device
+        self.generator = rng.torch_generator(seed, "growth", device=device)
+        self.told, self._hooks = set(), ()
+        self._own()
         self.apply()
 
-    def _check(self) -> None:
-        """Refuse what would only fail, or mislead, in the middle of a training."""
-        groups = self.optimizer.param_groups
-        if self.method.moves:
-            checks.within("alpha", self.alpha, 0, 1, low_closed=True, high_closed=True)
-            checks.at_least("delta_t", self.delta_t, 1)
-            if self.t_end is None or self.t_end < 0:
-                what = "the iteration at which updates end, 0.75 of all in the paper"
-                raise ValueError(f"t_end {self.t_end!r} is not allowed: method {self.method.name} needs {what}")
-        if self.method.narrow and self.density != 1:
-            raise ValueError(f"density {self.density} is not allowed: build the model with √density times the channels")
-        if self.method.start == "dense":
-            checks.within("density", self.density, 0, 1, high_closed=True)
-            checks.at_least("prune_start", self.prune_start, 0)
-            checks.within("prune_start", self.prune_start, 0, self.t_end, low_closed=True, high_closed=True)
-        if self.method.needs_momentum and not all(group.get("momentum") or "betas" in group for group in groups):
-            raise ValueError(f"method {self.method.name} ranks by momentum: give the optimizer some (momentum=0.9)")
-
-    def _start(self, init: str | Callable | Mapping[str, Tensor] | None, draw) -> None:
-        """Set the first masks."""
-        shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
+    def _first(self, init: str | Callable | Mapping[str, Tensor] | None, weights: Mapping, draw) -> dict[str, Tensor]:
+        """The first masks."""
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         if isinstance(init, Mapping):
-            fit = {n for n, mask in init.items() if shapes.get(n) == tuple(mask.shape) and mask.dtype == torch.bool}
-            if len(fit) < max(len(init), 1):
-                what = f"the mask {min(init.keys() - fit)!r} fits no layer" if init else "init {} has no mask"
-                raise ValueError(f"{what}: the layers are {', '.join(shapes)}; masks are boolean, of a weight's shape")
-            self.weights = {name: self.weights[name] for name in shapes if name in init}
-            first = {name: init[name].clone() for name in self.weights}
-        elif self.method.start == "dense":
-            first = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
-        elif self.method.start == "parent":
+            return fitting(init, weights)
+        if self.method.start == "dense":
+            return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
+        if self.method.start == "parent":
             raise ValueError(f"method {self.method.name} starts from masks: give those of a finished run as init")
-        else:
-            if not callable(init):
-                checks.choice("init", init, DISTRIBUTIONS)
-            first = self.drawn(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density), draw)
-        owned = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
-        for name, weight in self.weights.items():
-            if id(weight) not in owned:
-                raise ValueError(f"layer {name!r} is not in the optimizer: add its parameters, or exclude the layer")
-            self.active[name] = int(first[name].sum())
-            self.masks[name] = first[name].to(weight.device)
+        if not callable(init):
+            checks.choice("init", init, DISTRIBUTIONS)
+        return self.drawn(shapes, distributed(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density)), draw)
 
     def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:
         """The first masks, of exact counts."""
         active = counts(shapes, densities)
         return {name: masks.random_mask(shape, active[name], draw) for name, shape in shapes.items()}
 
-    @torch.no_grad()
-    def apply(self) -> None:
-        """Set inactive weights to 0."""
-        for name, weight in self.weights.items():
-            weight.masked_fill_(~self.masks[name], 0)
-
-    def step(self) -> bool:
+    def step(self, closure: Callable[[], object] | None = None) -> bool:
         """Update the masks when that is due, else take the optimizer's step; True after an update.
 
-        Gradients must be those of the current batch, dense as autograd leaves them.
+        Gradients must be those of the current batch, dense as autograd leaves them; a `closure` computes them first.
+        An `optimizer.step()` beside it, unless attached, is no iteration: the next step masks what it revived.
         """
+        if closure is not None:
+            with torch.enable_grad():
+                closure()
         due = self.update_due
+        if self._hooks:
+            self.optimizer.step()
+            return due
+        self._ready()
         if due:
             self.update()
         else:
@@ -122,111 +109,88 @@ class Sparsifier:
         if not self.method.dense_momentum:
             self.mask_gradients()
         self.optimizer.step()
+        self._settle()
+
+    def _settle(self) -> None:
+        """After the optimizer's step."""
+        self.apply()
         if self.method.dense_momentum:
-            self.apply()
             self.mask_gradients()
 
-    def mask_gradients(self) -> None:
-        """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
-        for name, weight in self.weights.items():
-            if weight.grad is not None:
-                weight.grad.masked_fill_(~self.masks[name], 0)
+    def attach(self) -> "Sparsifier":
+        """Make every `optimizer.step()` do what `step()` does, in any loop or trainer; `detach()` ends it.
 
-    @property
-    def update_due(self) -> bool:
-        """Whether this iteration updates the masks: t = ΔT−1, 2ΔT−1, … < T_end; under Pruning once more after it."""
-        if not self.method.moves or self.iteration % self.delta_t != self.delta_t - 1:
-            return False
-        if self.method.start == "dense":
-            return self.prune_start <= self.iteration < self.t_end + self.delta_t
-        return self.iteration < self.t_end
+        A step that is skipped, as torch's GradScaler does after an overflow, is no iteration.
+        """
+        if not self._hooks:
+            self._own()
+            self._hooks = optimizers.around(self.optimizer, self._before, self._after)
+        return self
 
-    @property
-    def drop_fraction(self) -> float:
-        """The share of connections that an update at this iteration would replace; 0 where nothing grows."""
-        return drop_fraction(self.iteration, self.alpha, self.t_end) if self.method.growth else 0.0
+    def detach(self) -> None:
+        """Leave the optimizer alone again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = ()
 
-    @torch.no_grad()
-    def update(self) -> None:
-        """Move connections: the method says how many and which."""
-        for name, weight in self.weights.items():
-            if weight.grad is None:
-                raise ValueError(f"layer {name!r} has no gradient: call backward() before step()")
-        if self.method.start == "dense":
-            self._prune()
-        else:
-            self._rewire()
+    def _before(self) -> None:
+        """Before a step of the optimizer; after an update it finds no gradient, and does nothing."""
+        self._ready()
+        if self.update_due and not optimizers.overflowed(self.optimizer):
+            optimizers.unscale(self.optimizer)
+            self.update()
+            self.optimizer.zero_grad()
+        elif not self.method.dense_momentum:
+            self.mask_gradients()
 
-    def _rewire(self) -> None:
-        """Drop a share of every layer by magnitude; grow by the method's score as many, or as many as it shares out."""
-        layers = {
-            name: methods.Layer(weight, weight.grad, self.masks[name], self.optimizer.state[weight])
-            for name, weight in self.weights.items()
-        }
-        dropped = self.dropped()
-        grown = self.grown(layers, dropped)
-        for name, layer in layers.items():
-            score = self.method.growth(layer, self.generator)
-            kept = masks.drop(layer.weight, layer.mask, dropped[name])
-            self._move(name, masks.grow(score, kept, grown[name]))
-            self.active[name] += grown[name] - dropped[name]
+    def _after(self) -> None:
+        self._settle()
+        self.iteration += not optimizers.overflowed(self.optimizer)
 
-    def dropped(self) -> dict[str, int]:
-        """How many connections an update at this iteration drops in each layer."""
-        return {name: math.floor(self.drop_fraction * active) for name, active in self.active.items()}
+    def _own(self) -> None:
+        """Become the optimizer's only Sparsifier."""
+        other = _OWNERS.get(self.optimizer, lambda: None)()
+        if other is not None and other is not self and other._hooks:
+            raise ValueError("another Sparsifier is attached to this optimizer: detach() it first")
+        _OWNERS[self.optimizer] = weakref.ref(self)
 
-    def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
-        """How many each layer grows: its own, or a share by the method's statistic, its mean over active entries."""
-        if not self.method.share:
-            return dropped
-        sums = [torch.where(la.mask, self.method.share(la, self.generator), 0).sum() for la in layers.values()]
-        totals = torch.stack(sums).float().nan_to_num().tolist()  # finite, and their sum too
-        statistics = [total / max(self.active[name], 1) for name, total in zip(layers, totals, strict=True)]
-        room = [layer.mask.numel() - self.active[name] + dropped[name] for name, layer in layers.items()]
-        return dict(zip(layers, self.shares(list(dropped.values()), statistics, room), strict=True))
-
-    def shares(self, dropped: Sequence[int], statistics: Sequence[float], room: Sequence[int]) -> list[int]:
-        """The dropped total, shared by the statistics."""
-        return masks.redistribute(dropped, statistics, room)
-
-    def _prune(self) -> None:
-        """Keep the largest weights of all layers together, as many as the schedule leaves."""
-        size = sum(mask.numel() for mask in self.masks.values())
-        sparsity = pruning_sparsity(self.iteration, self.prune_start, self.t_end, 1 - self.density)
-        keep = math.floor(round((1 - sparsity) * size, 6) + 0.5)
-        new = masks.global_magnitude(list(self.weights.values()), list(self.masks.values()), keep)
-        self.active = dict(zip(self.masks, torch.stack([mask.sum() for mask in new]).tolist(), strict=True))
-        for name, mask in zip(self.masks, new, strict=True):
-            self._move(name, mask)
-
-    def _move(self, name: str, new: Tensor) -> None:
-        """Make `new` the layer's mask, and carry the weight and, unless momentum is dense, the optimizer's buffers."""
-        weight, mask = self.weights[name], self.masks[name]
-        state = () if self.method.dense_momentum else self.optimizer.state[weight].values()
-        buffers = [values for values in state if torch.is_tensor(values) and values.shape == weight.shape]
-        for values in (weight, *buffers):
-            values.copy_(masks.carry(values, mask, new))
-        weight.grad.masked_fill_(~new, 0)
-        mask.copy_(new)
-
-    def counts(self) -> dict[str, int]:
-        """Active weights per masked layer."""
-        return dict(self.active)
-
-    def densities(self) -> dict[str, float]:
-        """Active share per masked layer; layers that are not named are dense."""
-        return {name: self.active[name] / mask.numel() for name, mask in self.masks.items()}
+    def _ready(self) -> None:
+        """What a step needs: to be the optimizer's only Sparsifier, and masks where the model is by now."""
+        if _OWNERS.get(self.optimizer, lambda: None)() is not self:
+            raise ValueError("another Sparsifier was made for this optimizer since: step with that one")
+        if self.follow():
+            device = next(iter(self.weights.values())).device
+            self.generator = torch.Generator(device).manual_seed(self.generator.initial_seed())
 
     def state_dict(self) -> dict:
         """Masks (boolean, by parameter name), the iteration and the state of random growth."""
         return {"masks": dict(self.masks), "iteration": self.iteration, "generator": self.generator.get_state()}
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` gave; ValueError when the layers are not the same."""
-        if {k: v.shape for k, v in state["masks"].items()} != {k: v.shape for k, v in self.masks.items()}:
+    def load_state_dict(self, state: Mapping) -> None:
+        """Take over what `state_dict` gave, after the model's own state; ValueError, and no change, if it does not fit.
+
+        Where it comes from another kind of device, random growth goes on from numbers of its own.
+        """
+        if lacking := {"masks", "iteration", "generator"} - state.keys():
+            raise ValueError(f"the state has no {min(lacking)!r}: it is not what a Sparsifier's state_dict() gave")
+        if state["masks"].keys() != self.masks.keys():
             raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
-        for name, mask in state["masks"].items():
-            self.masks[name].copy_(mask)
-            self.active[name] = int(mask.sum())
-        self.iteration = state["iteration"]
-        self.generator.set_state(state["generator"])
+        found = fitting(state["masks"], self.weights) if self.masks else {}
+        checks.at_least("iteration", state["iteration"], 0)
+        generator = torch.Generator(self.generator.device)
+        try:
+            generator.set_state(state["generator"].cpu())
+        except RuntimeError:  # of another kind of device
+            generator.manual_seed(self.generator.initial_seed() ^ int(state["iteration"]))
+            warnings.warn("random growth goes on from other numbers: the state is of another device", stacklevel=2)
+        self.iteration, self.generator = int(state["iteration"]), generator
+        self.load(found)
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {"_hooks": bool(self._hooks)}  # a copy of an optimizer has no hooks
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _hooks=())
+        self._own()
+        if state["_hooks"]:
+            self.attach()

@@ -194,15 +194,6 @@ def test_a_ranking_by_momentum_needs_some(method):
     Sparsifier(model, torch.optim.AdamW(model.parameters()), method, t_end=4)
 
 
-@pytest.mark.parametrize("method", MOVING)
-def test_a_layer_that_the_loss_does_not_reach_is_named(method):
-    model = plain()
-    sparsifier = sparsified(model, method, delta_t=1)
-    model[0](torch.ones(1, 4)).sum().backward()
-    with pytest.raises(ValueError, match=r"'2\.weight' has no gradient"):
-        sparsifier.step()
-
-
 def test_cost_of_a_layer_that_computes_its_weight():
     model = normed()
     sparsifier = sparsified(model, exclude=["1"])
@@ -214,15 +205,6 @@ def test_cost_of_a_layer_that_only_training_uses():
         model = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)
     some = {"fc.weight": 1.0, "aux1.fc1.weight": 0.1}
     assert flops.inference_flops(model, (3, 64, 64), some) == counted(model, 3, 64, 64)
-
-
-def test_why_an_optimizer_must_treat_each_weight_alone():
-    """Muon mixes the entries of a matrix: a masked gradient does not keep inactive weights at 0."""
-    model = nn.Linear(30, 10, bias=False)
-    sparsifier = sparsified(model, optimizer=torch.optim.Muon)
-    model(torch.randn(4, 30, generator=torch.Generator().manual_seed(0))).square().sum().backward()
-    assert not sparsifier.step()
-    assert model.weight[~sparsifier.masks["weight"]].any()
 
 
 def test_an_empty_set_of_masks_is_refused():

@@ -1,0 +1,107 @@
+"""Weights under masks, in a model that an optimizer trains: what is inactive is 0, and is kept so."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rigl_nb import checks, masks, optimizers
+
+
+class Masked:
+    """Masks by parameter name, the weights that they are on, and the buffers that an optimizer keeps of those.
+
+    `dense` buffers are left alone, as SNFS needs. Raises ValueError for a weight that the optimizer lacks.
+    """
+
+    def __init__(self, weights: Mapping[str, nn.Parameter], first: Mapping, optimizer: Optimizer, dense: bool):
+        self.optimizer, self.dense = optimizer, dense
+        self.weights = {name: weight for name, weight in weights.items() if name in first}
+        self.masks: dict[str, Tensor] = {}
+        self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
+        self.starts: dict[str, dict[str, float] | None] = {}  # of the optimizer's buffers, by layer
+        group = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+        for name, weight in self.weights.items():
+            if id(weight) not in group:
+                raise ValueError(f"layer {name!r} is not in the optimizer: add its parameters, or exclude the layer")
+            self.starts[name] = optimizers.starts(optimizer, group[id(weight)], weight)
+            self.active[name] = int(first[name].sum())
+            self.masks[name] = first[name].to(weight.device, copy=True)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set inactive weights to 0, and the optimizer's buffers of them to the value that it starts them from."""
+        for name, weight in self.weights.items():
+            inactive = ~self.masks[name]
+            weight.masked_fill_(inactive, 0)
+            for buffer, start in self.buffers(name):
+                buffer.masked_fill_(inactive, start)
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
+        for name, weight in self.weights.items():
+            if weight.grad is not None:
+                weight.grad.masked_fill_(~self.masks[name], 0)
+
+    def buffers(self, name: str) -> Iterator[tuple[Tensor, float]]:
+        """What the optimizer keeps of every entry of a weight, unless it stays dense; and what it starts from."""
+        weight, starts = self.weights[name], self.starts[name]
+        for key, values in self.optimizer.state.get(weight, {}).items() if not self.dense else ():
+            if torch.is_tensor(values) and values.shape == weight.shape and (starts is None or key in starts):
+                yield values, (starts or {}).get(key, 0.0)
+
+    def move(self, name: str, new: Tensor, active: int) -> None:
+        """Make `new` the layer's mask, and carry weight, gradient and buffers."""
+        weight, mask = self.weights[name], self.masks[name]
+        for values, start in ((weight, 0.0), *self.buffers(name)):
+            values.copy_(masks.carry(values, mask, new, start))
+        weight.grad.masked_fill_(~new, 0)
+        mask.copy_(new)
+        self.active[name] = active
+
+    def follow(self) -> bool:
+        """Move the masks to where their weights are by now; whether that was needed."""
+        away = [name for name, weight in self.weights.items() if self.masks[name].device != weight.device]
+        for name in away:
+            self.masks[name] = self.masks[name].to(self.weights[name].device)
+        return bool(away)
+
+    def counts(self) -> dict[str, int]:
+        """Active weights per masked layer."""
+        return dict(self.active)
+
+    def densities(self) -> dict[str, float]:
+        """Active share per masked layer; layers that are not named are dense."""
+        return {name: self.active[name] / mask.numel() for name, mask in self.masks.items()}
+
+    def load(self, found: Mapping[str, Tensor]) -> None:
+        """Take over masks of `fitting`; warns where they have no weights to go with."""
+        for name, mask in found.items():
+            self.masks[name].copy_(mask)
+            self.active[name] = int(mask.sum())
+        self.apply()
+        idle = sum(int((self.weights[name][mask] == 0).sum()) for name, mask in self.masks.items())
+        if 2 * idle > sum(self.active.values()):
+            why = "load the model's weights first; to start from masks alone, give them as init"
+            warnings.warn(f"{idle} of {sum(self.active.values())} active weights are 0: {why}", stacklevel=3)
+
+
+def fitting(given: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Masks that somebody gives, as tensors; ValueError for one that fits no weight."""
+    found = {name: torch.as_tensor(mask) for name, mask in given.items()}
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    fit = {name for name, mask in found.items() if shapes.get(name) == mask.shape and mask.dtype == torch.bool}
+    if len(fit) < max(len(found), 1):
+        what = f"the mask {min(found.keys() - fit)!r} fits no layer" if found else "init {} has no mask"
+        raise ValueError(f"{what}: the layers are {', '.join(shapes)}; masks are boolean, of a weight's shape")
+    return found
+
+
+def distributed(shapes: Mapping[str, tuple[int, ...]], densities: Mapping[str, float]) -> dict[str, float]:
+    """The densities that a distribution gives, checked; ValueError names a layer without one between 0 and 1."""
+    for name in shapes:
+        value = densities.get(name)
+        checks.within(f"density of layer {name!r}", value, 0, 1, low_closed=True, high_closed=True)
+    return dict(densities)
