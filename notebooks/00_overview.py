@@ -37,6 +37,7 @@ glance.forest(glance.headlines(boards))
 # - [09 Your own](09_your_own.ipynb): your own model, your own method, and questions that users asked.
 # - [10 Batches](10_batches.ipynb): from a laptop to a cluster, what each table costs, and how long it takes.
 # - [11 All runs](11_runs.ipynb): a table of every run, and plots of any that you choose.
+# - [12 Characters](12_character_lm.ipynb): the RigL paper's second task, a recurrent network on a text.
 
 # %% [markdown]
 # ## The evidence so far

@@ -16,7 +16,8 @@ from rigl_nb.report import gallery, tables, training
 # ## The table
 #
 # A row is a *configuration*: everything that a run is, except its seed. There are n runs of it, one for each seed. The
-# accuracy is their mean and standard deviation on the test images, in percent. FLOPs are fractions of the dense
+# accuracy is their mean and standard deviation on the test images, in percent; of a text it is bits per character, the
+# fewer the better. FLOPs are fractions of the dense
 # model's, of a training and of one prediction. The time is the mean of one run. The commit is the version of the code
 # that trained it. "0 held out" means: no image was held out to validate. Compare accuracies only within a profile: the
 # profiles train for different times.
