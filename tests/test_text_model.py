@@ -56,8 +56,8 @@ def test_sizes_of_the_first_weights():
     model = net(state=64, symbols=90)
     bound = 1 / math.sqrt(64)
     for name, value in model.gru.named_parameters():
-        assert value.abs().max() <= bound and value.std() == pytest.approx(bound / math.sqrt(3), rel=0.1), name
-    assert model.embedding.weight.std() == pytest.approx(1, rel=0.1)
+        assert value.abs().max() <= bound and value.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1), name
+    assert model.embedding.weight.std().item() == pytest.approx(1, rel=0.1)
     assert model.readout.weight.abs().max() <= bound and not model.readout.bias.any()
 
 
