@@ -164,17 +164,8 @@ def test_a_failure_is_kept_until_the_run_is_trained(store):
 
 COLUMNS = {
     *("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed"),
-    *(
-        "run_id",
-        "config_id",
-        "present",
-        "test_accuracy",
-        "test_bits",
-        "validation_accuracy",
-        "train_flops",
-        "test_flops",
-    ),
-    *("seconds", "collapsed"),
+    *("run_id", "config_id", "present", "test_accuracy", "validation_accuracy", "train_flops", "test_flops"),
+    *("seconds", "collapsed", "test_bits"),
 }
 
 
