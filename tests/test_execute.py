@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from rigl_nb import paths
+from rigl_nb.execution import cores
 from rigl_nb.report.execute import NotebookError, execute, execute_all
 
 GOOD = """
@@ -134,7 +135,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(("wanted", "threads"), [(None, "3"), ("2", "2")])
 def test_notebooks_side_by_side_share_the_cores_unless_the_reader_says_how(tmp_path, monkeypatch, wanted, threads):
     text = '# %% tags=["parameters"]\nword = ""\n\n# %%\nimport os; print(os.environ.get("OMP_NUM_THREADS"))'
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(cores, "usable", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if wanted:
         monkeypatch.setenv("OMP_NUM_THREADS", wanted)

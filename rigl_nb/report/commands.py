@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from rigl_nb import paths
-from rigl_nb.execution import Execution
+from rigl_nb.execution import Execution, cores
 from rigl_nb.report import grids, inventory, usage
 from rigl_nb.report.usage import FILTERS, LEFT
 from rigl_nb.runs import cost, engine
@@ -196,7 +196,7 @@ def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
         value = getattr(options, given[0])
         return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
     one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
-    return Cluster(1 if one else min(os.cpu_count() or 1, max(runs, 1)), **how)
+    return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
 
 
 def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:

@@ -42,12 +42,14 @@ def execute_all(pairs: Sequence[tuple[Path, Path]], parameters: dict, jobs: int 
 
     A failure is raised after the last notebook has ended. `announce` is called with a line of text for each.
     """
+    from rigl_nb.execution import cores
+
     for notebook, _ in pairs:
         check_parameters(notebook, parameters)
     waiting, running, failures = list(pairs), [], {}
     jobs = min(jobs, len(pairs))
     # Kernels with a thread for every core each would wait for each other, twice as long.
-    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    share = {"OMP_NUM_THREADS": str(max(1, cores.usable() // jobs))} if jobs > 1 else {}
     with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
         try:
             while waiting or running:
