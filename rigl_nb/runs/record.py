@@ -146,7 +146,7 @@ def hardware(device: str) -> str:
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
             name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     except OSError:
         pass  # not Linux: the platform's own word has to do
