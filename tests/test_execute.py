@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from rigl_nb import paths
@@ -159,3 +160,18 @@ def test_a_notebook_imports_the_package_that_runs_it(tmp_path, monkeypatch):
     execute(notebook, tmp_path / "out.ipynb", {})
     printed = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text
     assert Path(printed.strip()) == paths.ROOT / "rigl_nb" / "__init__.py"
+
+
+def test_parameters_may_be_numpys_numbers(tmp_path):
+    text = '# %% tags=["parameters"]\nseeds = 1\n\n# %%\nprint(seeds + 1, type(seeds).__name__)'
+    (source,) = write(tmp_path, one=text)
+    execute(source, tmp_path / "one.ipynb", {"seeds": np.int64(4)})
+    assert text_of(tmp_path / "one.ipynb").strip() == "5 int"
+    with pytest.raises(TypeError, match="no value that a notebook can be given"):
+        execute(source, tmp_path / "one.ipynb", {"seeds": {4}})
+
+
+def test_no_notebook_at_a_time_is_refused(tmp_path):
+    """It would wait for ever."""
+    with pytest.raises(ValueError, match="jobs 0 is not allowed"):
+        execute_all([(tmp_path / "one.py", tmp_path / "one.ipynb")], {}, jobs=0)

@@ -1,7 +1,9 @@
 """The number of CPU threads decides a run's numbers: it belongs to the run from its first step to its record."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from driving import PLAIN, held, run
@@ -99,6 +101,12 @@ def test_a_step_on_its_lane_has_its_threads_and_nobody_else():
         assert [next(lane) for _ in range(2) for lane in lanes] == [1, 2, SEVERAL] * 2
         assert torch.get_num_threads() == 2
     assert next(lanes[1]) == torch.get_num_threads()
+
+
+def test_numbers_may_be_numpys():
+    """A record and a checkpoint know only Python's own."""
+    numbers = asdict(Execution(threads=np.int64(2), sharing=np.int32(3)))
+    assert json.loads(json.dumps(numbers))["threads"] == 2 and numbers["sharing"] == 3
 
 
 def test_threads_that_are_no_number_are_refused():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from rigl_nb import checks
@@ -20,6 +21,9 @@ class Execution:
 
     def __post_init__(self):
         checks.choice("precision", self.precision, ("bf16", "fp32"))
+        for name in ("threads", "sharing"):
+            if isinstance(number := getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(number))  # a record is JSON, which does not know numpy's
         checks.at_least("sharing", self.sharing, 1)
         if self.threads is not None:
             checks.at_least("threads", self.threads, 1)
