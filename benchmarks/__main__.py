@@ -16,6 +16,7 @@ from benchmarks import accuracy, batches, packing, pieces, report, training
 from benchmarks.timing import Machine, Measurement
 from rigl_nb import paths
 from rigl_nb.runs.cost import seconds
+from rigl_nb.runs.terminal import program
 
 PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling first: a budget cuts at the end
     "wrn-22-2": partial(training.measure, "wrn-22-2"),
@@ -32,6 +33,10 @@ PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; 0 when all parts were, 1 when one failed or the budget left one out."""
+    return program(lambda: _obey(arguments))
+
+
+def _obey(arguments: list[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from scipy import stats
 
 from benchmarks.timing import FEWEST, Machine, Measurement
@@ -33,14 +32,12 @@ def measure(machine: Machine) -> list[Measurement]:
     arms = _arms(machine)
     group = max(arm.execution.sharing for arm in arms.values())
     accuracies = {name: [] for name in arms}
-    threads = torch.get_num_threads()
     for first in range(0, machine.pairs, group):
         if first >= FEWEST and time.perf_counter() > machine.deadline:
             break
         seeds = range(first, min(first + group, machine.pairs))
         for name, arm in arms.items():
             accuracies[name] += _trained([_spec(machine, seed) for seed in seeds], arm.execution)
-    torch.set_num_threads(threads)
     found = [_accuracy(name, values) for name, values in accuracies.items()]
     for name, arm in arms.items():
         if arm.against in arms and arm.against != name:

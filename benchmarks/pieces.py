@@ -26,14 +26,19 @@ NOTEBOOK = "05_1_cifar10"
 
 
 def masks(machine: Machine) -> list[Measurement]:
-    """Masking the gradients and an update of the masks of WRN-22-2, each as a share of the training beside it."""
+    """Masking gradients, weights and momentum, and an update of the masks, of WRN-22-2: as shares of its training."""
     spec, execution = specification("wrn-22-2", machine), machine.execution
-    parts, run, enter = prepare(spec, execution), started(spec, execution), lane(execution.device)
+    parts, run, enter = prepare(spec, execution), started(spec, execution), lane(execution)
     for parameter in parts.model.parameters():
         parameter.grad = torch.randn_like(parameter)
     parts.optimizer.step()  # an update carries the momentum along: there has to be one
     machine.synchronise()  # the lane starts from here
-    replayed = Replay(parts.sparsifier.mask_gradients, (), execution.graph)  # as a run replays it
+
+    def both() -> None:
+        parts.sparsifier.mask_gradients()
+        parts.sparsifier.apply()
+
+    replayed = Replay(both, (), execution.graph)  # as a run replays it
 
     def masking() -> None:
         with enter():

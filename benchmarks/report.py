@@ -81,7 +81,7 @@ def save(folder: Path, machine: Machine, parts: dict[str, dict]) -> Path:
     file = folder / f"{datetime.now(UTC):%Y-%m-%d}-{slug}.json"
     folder.mkdir(parents=True, exist_ok=True)
     content = names | {"system": platform.system(), "parts": kept | parts}
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     for other in older:
         if other != file:
             other.unlink()
@@ -90,7 +90,7 @@ def save(folder: Path, machine: Machine, parts: dict[str, dict]) -> Path:
 
 def read(file: Path) -> dict:
     """A machine's file."""
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def raw_files(folder: Path = RESULTS) -> list[Path]:
@@ -100,7 +100,7 @@ def raw_files(folder: Path = RESULTS) -> list[Path]:
 
 def write_readme(folder: Path = RESULTS, readme: Path = README) -> None:
     """Put the tables of all raw files between the README's markers."""
-    readme.write_text(with_tables(readme.read_text(), tables(folder)))
+    readme.write_text(with_tables(readme.read_text(encoding="utf-8"), tables(folder)), encoding="utf-8")
 
 
 def with_tables(text: str, made: str) -> str:

@@ -57,12 +57,10 @@ def train(
     `parent` is what the spec's parent left. Raises ValueError when that is missing or the snapshot is another run's.
     """
     execution = execution or Execution.best()
-    return (yield from on_a_lane(_train(spec, execution, parent, state), execution.device))
+    return (yield from on_a_lane(_train(spec, execution, parent, state), execution))
 
 
 def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Progress, None, Result]:
-    if execution.threads:
-        torch.set_num_threads(execution.threads)
     dataset = data.load(spec.data, execution.device)
     images, validation = data.split(dataset.train, spec.validation)
     method, parts = methods.get(spec.method), prepare(spec, execution, parent)

@@ -59,7 +59,7 @@ def test_a_profile_may_give_the_text_a_length_of_its_own():
         assert all(20 <= spec.t_end // spec.delta_t <= 24 for spec in moving), "about 20 updates"
     assert profiles.PROFILES["quick"].length("cifar10") == 3
     text = section.sizes("12").splitlines()
-    assert "pydoc, gru-" in text[0] and text[1].endswith("15 runs") and text[2].endswith(" 0 runs")
+    assert "pydoc, gru-48, 1 epoch, 5 runs" in text[0] and text[1].endswith("15 runs") and text[2].endswith("nothing, 0 runs")
 
 
 # ---- records

@@ -1,8 +1,12 @@
 """Damaged or incomplete data: an error that names the file, never a partial data set; and the cache."""
 
+import io
 import os
+import pickle
 import re
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 import synthetic
 import torch
@@ -78,6 +82,109 @@ def test_lossless_images_are_taken_and_others_are_refused(folder, monkeypatch):
                 load("cifar10")
 
 
+def replaced(values, wrong):
+    return [wrong, *values[1:]]
+
+
+LABELS = {
+    "strings": lambda values: [str(value) for value in values],
+    "a string": lambda values: "3" * len(values),
+    "none": lambda values: [None] * len(values),
+    "one is missing": lambda values: replaced(values, None),
+    "one is a fraction": lambda values: replaced(values, 2.5),
+    "floats": lambda values: [float(value) for value in values],
+    "booleans": lambda values: [True] * len(values),
+    "one is too large": lambda values: replaced(values, 10),
+    "one is below zero": lambda values: replaced(values, -1),
+    "far too large": lambda values: replaced(values, 2**40),
+    "nested": lambda values: [[value] for value in values],
+    "too few": lambda values: values[1:],
+    "too many": lambda values: [*values, 3],
+    "nothing": lambda values: None,
+    "a number": lambda values: 3,
+}
+WHOLE_COLUMNS = [name for name in LABELS if name not in ("too few", "too many", "nothing", "a number", "a string")]
+
+
+def refused(file):
+    """Expect an error that names the file and the way out."""
+    return pytest.raises(DataError, match=rf"(?s){file.name} cannot be read \(.+\): remove it and fetch")
+
+
+@pytest.mark.parametrize("damage", WHOLE_COLUMNS)
+def test_labels_in_parquet_are_whole_numbers_of_a_class(damage, folder):
+    file = synthetic.write_parquet(folder, "cifar10", synthetic.images("cifar10"))[1]
+    columns = pyarrow.parquet.read_table(file).to_pydict()
+    pyarrow.parquet.write_table(pyarrow.table(columns | {"label": LABELS[damage](columns["label"])}), file)
+    with refused(file):
+        load("cifar10")
+
+
+IMAGES = {
+    "null": lambda cells: [None] * len(cells),
+    "one null": lambda cells: replaced(cells, None),
+    "no bytes": lambda cells: replaced(cells, {"bytes": None, "path": ""}),
+    "text": lambda cells: ["a picture"] * len(cells),
+    "numbers": lambda cells: list(range(len(cells))),
+    "another key": lambda cells: [{"data": cell["bytes"]} for cell in cells],
+    "cut short": lambda cells: replaced(cells, {"bytes": cells[0]["bytes"][:-40], "path": ""}),
+    "damaged": lambda cells: replaced(cells, {"bytes": cells[0]["bytes"][:60] + b"\0" * 9 + cells[0]["bytes"][69:]}),
+}
+
+
+@pytest.mark.parametrize("damage", IMAGES)
+def test_images_in_parquet_are_pictures(damage, folder):
+    file = synthetic.write_parquet(folder, "cifar10", synthetic.images("cifar10"))[1]
+    columns = pyarrow.parquet.read_table(file).to_pydict()
+    pyarrow.parquet.write_table(pyarrow.table(columns | {"img": IMAGES[damage](columns["img"])}), file)
+    with refused(file):
+        load("cifar10")
+
+
+@pytest.mark.parametrize("columns", [{}, {"img": []}, {"label": [1]}, {"img": [], "label": []}])
+def test_parquet_without_a_column_or_rows_is_named(columns, folder):
+    file = synthetic.write_parquet(folder, "cifar10", synthetic.images("cifar10"))[1]
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    with refused(file):
+        load("cifar10")
+
+
+PICKLES = {
+    "a list": lambda content: [content["data"], content["labels"]],
+    "nothing": lambda content: None,
+    "a number": lambda content: 7,
+    "an array": lambda content: content["data"],
+    "no data": lambda content: {"labels": content["labels"]},
+    "no labels": lambda content: {"data": content["data"]},
+    "data of another width": lambda content: content | {"data": content["data"][:, 1:]},
+    "data in one row": lambda content: content | {"data": content["data"].ravel()},
+    "data as floats": lambda content: content | {"data": content["data"] / 255},
+    "data as text": lambda content: content | {"data": "pixels"},
+    "no data in it": lambda content: content | {"data": None},
+    "ragged data": lambda content: content | {"data": [[1, 2], [3]]},
+    **{
+        f"labels: {name}": lambda content, change=change: content | {"labels": change(content["labels"])}
+        for name, change in LABELS.items()
+    },
+}
+
+
+@pytest.mark.parametrize("damage", PICKLES)
+def test_a_pickle_of_something_else_is_named(damage, folder):
+    file = synthetic.write_pickles(folder, "cifar10", synthetic.images("cifar10"))[2]
+    file.write_bytes(pickle.dumps(PICKLES[damage](pickle.loads(file.read_bytes()))))
+    with refused(file):
+        load("cifar10")
+
+
+@pytest.mark.parametrize("content", [b"cno_such_module\nThing\n.", b"cos\nno_such_name\n.", b"(lp0\n.", b"."])
+def test_a_pickle_that_cannot_be_loaded_is_named(content, folder):
+    file = synthetic.write_pickles(folder, "cifar10", synthetic.images("cifar10"))[2]
+    file.write_bytes(content)
+    with refused(file):
+        load("cifar10")
+
+
 def test_an_empty_folder_is_an_error_that_names_it(folder):
     (folder / "cifar10").mkdir(parents=True)
     with pytest.raises(DataError, match="cifar10"):
@@ -124,7 +231,9 @@ def test_cache_replaces_the_files_and_survives_damage(folder, monkeypatch):
         assert torch.equal(getattr(cached, part).pixels, getattr(fresh, part).pixels)
         assert torch.equal(getattr(cached, part).labels, getattr(fresh, part).labels)
     (cache,) = (folder.parent / "build" / "cache").iterdir()
-    for damage in (b"", cache.read_bytes()[:-200], b"junk" * 100):
+    other = io.BytesIO()
+    np.save(other, np.arange(3))  # an array where arrays by name should be
+    for damage in (b"", cache.read_bytes()[:-200], b"junk" * 100, other.getvalue()):
         cache.write_bytes(damage)
         with pytest.raises(DataError):  # the cache is not believed, and the files are gone
             load("cifar10")

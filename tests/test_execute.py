@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from rigl_nb import paths
+from rigl_nb.execution import cores
 from rigl_nb.report.execute import NotebookError, execute, execute_all
 
 GOOD = """
@@ -134,7 +136,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(("wanted", "threads"), [(None, "3"), ("2", "2")])
 def test_notebooks_side_by_side_share_the_cores_unless_the_reader_says_how(tmp_path, monkeypatch, wanted, threads):
     text = '# %% tags=["parameters"]\nword = ""\n\n# %%\nimport os; print(os.environ.get("OMP_NUM_THREADS"))'
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(cores, "usable", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if wanted:
         monkeypatch.setenv("OMP_NUM_THREADS", wanted)
@@ -158,3 +160,18 @@ def test_a_notebook_imports_the_package_that_runs_it(tmp_path, monkeypatch):
     execute(notebook, tmp_path / "out.ipynb", {})
     printed = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text
     assert Path(printed.strip()) == paths.ROOT / "rigl_nb" / "__init__.py"
+
+
+def test_parameters_may_be_numpys_numbers(tmp_path):
+    text = '# %% tags=["parameters"]\nseeds = 1\n\n# %%\nprint(seeds + 1, type(seeds).__name__)'
+    (source,) = write(tmp_path, one=text)
+    execute(source, tmp_path / "one.ipynb", {"seeds": np.int64(4)})
+    assert text_of(tmp_path / "one.ipynb").strip() == "5 int"
+    with pytest.raises(TypeError, match="no value that a notebook can be given"):
+        execute(source, tmp_path / "one.ipynb", {"seeds": {4}})
+
+
+def test_no_notebook_at_a_time_is_refused(tmp_path):
+    """It would wait for ever."""
+    with pytest.raises(ValueError, match="jobs 0 is not allowed"):
+        execute_all([(tmp_path / "one.py", tmp_path / "one.ipynb")], {}, jobs=0)

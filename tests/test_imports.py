@@ -14,8 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "report")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks models.layers models.products models.convolutional"
-    " models.recurrent models flops data.text data.sources data methods execution execution.graph optimizers masked"
-    " moving sparsifier published_code spec iteration train",
+    " models.recurrent models flops data.text data.sources data methods execution execution.cores execution.graph"
+    " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "report": "profiles language matching studies grids claims power instability statements.cells statements tables"
     " budgets redistribution family tuning beyond training live usage inventory bits section campaign verdicts glance"

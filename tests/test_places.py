@@ -8,6 +8,7 @@ from asyncio import CancelledError
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from records import tiny
 
@@ -28,7 +29,7 @@ WRITTEN = {
     "slurm:partition=gpu,gpus=1": Cluster(slurm=(("partition", "gpu"), ("gpus", "1"))),
 }
 WRONG = {
-    "0": "workers 0 is not allowed: it must be at least 1",
+    "0": "workers 0 is not allowed: it must be a whole number of at least 1",
     "-2": "workers -2 is not allowed",
     "two": "'two' is not allowed: write a number, the address",
     "tcp://node-1": "'tcp://node-1' is no address: write tcp://host:8786",
@@ -56,6 +57,18 @@ def test_what_is_no_place(text, store):
     with pytest.raises(ValueError, match=WRONG[text]):
         engine.run([tiny()], store, workers=text)
     assert not store.root.exists()
+
+
+def test_a_number_may_be_one_of_numpys():
+    assert Cluster.parse(np.int64(2), jobs=np.int32(3)) == Cluster(np.int64(2), jobs=3) == Cluster(2, jobs=3)
+    assert type(Cluster(np.int64(2)).workers) is int, "as JSON needs it"
+
+
+@pytest.mark.parametrize("wrong", [2.0, "2", True, None])
+def test_what_is_no_number_of_workers(wrong):
+    for name, word in (("workers", "workers"), ("jobs", "jobs-per-gpu")):
+        with pytest.raises(ValueError, match=f"{word} {wrong!r} is not allowed"):
+            Cluster(**{name: wrong})
 
 
 @pytest.mark.parametrize("dashboard", ["8787", "host", "a b:1", ""])

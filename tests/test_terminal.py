@@ -1,5 +1,6 @@
 """What fits a terminal, and what a pipe gets: every line of every command, for all sections and profiles."""
 
+import io
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from rigl_nb.report.usage import COMMANDS
 from rigl_nb.runs import progress
 from rigl_nb.runs.attempt import Event
 from rigl_nb.runs.progress import display, pieces
-from rigl_nb.runs.terminal import WIDTH, count, fold
+from rigl_nb.runs.terminal import WIDTH, count, fold, program
 
 pytest_plugins = ["commands"]
 
@@ -183,3 +184,63 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(local, command):
     os.close(writing)
     assert process.communicate(timeout=120)[1] == b""
     assert process.returncode in (0, 141)  # argparse keeps silent about its help; 141 is the shell's for SIGPIPE
+
+
+def test_a_closed_stream_gets_no_traceback(local):
+    """As in `python -m rigl_nb status >&-`."""
+    line = f'"{sys.executable}" -m rigl_nb status --profile smoke >&-'
+    done = subprocess.run(line, shell=True, cwd=paths.ROOT, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# ---- other encodings
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+EACH = """
+import sys
+from benchmarks.__main__ import main as measure
+from rigl_nb.report.commands import main
+for line in sys.argv[1:]:
+    program, *words = line.split()
+    try:
+        code = {"benchmarks": measure, "rigl_nb": main}[program](words)
+    except SystemExit as end:
+        code = end.code
+    print("exit code", code)
+"""
+
+
+def test_a_stream_without_our_characters_gets_others_like_them(tmp_path):
+    commands = {
+        "rigl_nb status --profile paper": "05_1",
+        "rigl_nb run --profile paper --section 05_3 --dry-run": "alpha 0.",
+        "rigl_nb run --help": "KEY=VALUE,...",
+        "rigl_nb reproduce --help": "epochs",
+        "benchmarks --help": "seeds for each arm",
+    }
+    environment = os.environ | ASCII | {"RIGL_BUILD": str(tmp_path)}
+    command = [sys.executable, "-c", EACH, *commands]
+    done = subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    *outputs, rest = done.stdout.decode("ascii").split("exit code 0\n")
+    assert rest == "" and "\\" not in done.stdout.decode()
+    for words, output in zip(commands.values(), outputs, strict=True):
+        assert words in output
+
+
+def test_the_module_writes_to_such_a_stream(local):
+    command = [sys.executable, "-m", "rigl_nb", "status"]
+    done = subprocess.run(command, cwd=paths.ROOT, env=os.environ | ASCII, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_words_and_paths_pass_through_any_stream(monkeypatch):
+    """A path of a file system that is not UTF-8 has bytes that are no text."""
+    for encoding, written in (
+        ("ascii", b"3 x 4-5, Delta T ... ? e /\xff"),
+        ("utf-8", "3 × 4–5, ΔT … 円 é /".encode() + b"\xff"),
+    ):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding)
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert program(lambda: print("3 × 4–5, ΔT … 円 é /\udcff", end="") or 7) == 7
+        assert stream.buffer.getvalue() == written

@@ -8,7 +8,6 @@ indexing operation.
 import functools
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +131,8 @@ def _cached(name: str) -> tuple[Images, Images]:
         with np.load(file) as arrays:
             parts = [Images(*(torch.from_numpy(arrays[f"{part}_{k}"]) for k in ("x", "y"))) for part in PARTS]
         return _checked(name, parts, file)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        pass  # no cache yet, or one cut short: make it anew
+    except Exception:  # no cache yet, or a damaged one, which can be anything: make it anew
+        pass
     parts = _fresh(name)
     arrays = {f"{p}_{k}": getattr(i, f) for p, i in zip(PARTS, parts, strict=True) for k, f in KEYS}
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,13 @@
 
 import io
 import lzma
+import math
 import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -88,7 +92,7 @@ TORCHVISION = {  # folder, training files, test files, label key of the original
 PARQUET_LABEL = {"cifar10": "label", "cifar100": "fine_label"}
 PARTS = ("train", "test")
 LOSSLESS = ("PNG", "WEBP")  # by itself Pillow tries every format that it knows on every image: half of the time
-Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels (n,); of text symbols, labels (n, length)
+Raw = tuple[np.ndarray, np.ndarray]  # pixels uint8 (n, h, w, c), labels int64 (n,); of text symbols, labels (n, length)
 
 
 def read(name: str) -> list[Raw]:
@@ -111,19 +115,17 @@ def _pickles(name: str) -> list[Raw]:
     for files in (train, test):
         pixels, labels = [], []
         for file in (paths.data() / folder / f for f in files):
-            try:
-                with open(file, "rb") as stream:
-                    content = pickle.load(stream, encoding="latin1")
-                pixels.append(np.asarray(content["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-                labels.append(np.asarray(content[key]))
-            except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-                raise DataError(f"{file} cannot be read ({error}): remove it and fetch the data set again") from error
+            with _reading(file), open(file, "rb") as stream:
+                content = pickle.load(stream, encoding="latin1")
+                if not isinstance(content, dict) or not {"data", key} <= set(content):
+                    raise ValueError(f"it holds no dictionary with data and {key}")
+                pixels.append(_unfolded(content["data"], SOURCES[name].shape))
+                labels.append(_labels(content[key], len(pixels[-1]), SOURCES[name].classes))
         raw.append((np.ascontiguousarray(np.concatenate(pixels)), np.concatenate(labels)))
     return raw
 
 
 def _parquet(name: str, part: str) -> Raw:
-    import pyarrow
     import pyarrow.parquet
     from PIL import Image
 
@@ -132,15 +134,40 @@ def _parquet(name: str, part: str) -> Raw:
         raise DataError(f"no {part}-*.parquet in {paths.data() / name}: fetch the data set again")
     pixels, labels = [], []
     for file in files:
-        try:
+        with _reading(file):
             table = pyarrow.parquet.read_table(file, columns=["img", PARQUET_LABEL[name]])
             images = table["img"].to_pylist()
             opened = (Image.open(io.BytesIO(image["bytes"]), formats=LOSSLESS) for image in images)
-            pixels += [_decoded(image, SOURCES[name].shape) for image in opened]
-            labels += table[PARQUET_LABEL[name]].to_pylist()
-        except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
-            raise DataError(f"{file} cannot be read ({error}): remove it and fetch the data set again") from error
-    return np.stack(pixels), np.asarray(labels)
+            pixels.append(np.stack([_decoded(image, SOURCES[name].shape) for image in opened]))
+            labels.append(_labels(table[PARQUET_LABEL[name]].to_pylist(), len(images), SOURCES[name].classes))
+    return np.concatenate(pixels), np.concatenate(labels)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn whatever goes wrong into an error that names the file: what is in it can be anything."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, OSError | ValueError) else error
+        raise DataError(f"{file} cannot be read ({reason}): remove it and fetch the data set again") from error
+
+
+def _unfolded(rows: object, shape: tuple[int, int, int]) -> np.ndarray:
+    rows, size = np.asarray(rows), math.prod(shape)
+    if rows.dtype != np.uint8 or rows.shape[1:] != (size,):
+        raise ValueError(f"its data are {rows.dtype} of shape {rows.shape}, not uint8 of shape (n, {size})")
+    return rows.reshape(-1, *shape).transpose(0, 2, 3, 1)
+
+
+def _labels(labels: Iterable, images: int, classes: int) -> np.ndarray:
+    labels = list(labels)
+    if len(labels) != images:
+        raise ValueError(f"it has {len(labels)} labels for {images} images")
+    for label in labels:
+        if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < classes:
+            raise ValueError(f"label {label!r:.40} is no whole number from 0 to {classes - 1}")
+    return np.asarray(labels, np.int64)
 
 
 def _decoded(image, shape: tuple[int, int, int]) -> np.ndarray:

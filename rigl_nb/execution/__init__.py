@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from rigl_nb import checks
@@ -14,13 +15,18 @@ class Execution:
     device: str = "cpu"  # cpu, cuda or cuda:1
     precision: str = "bf16"  # of activations, under autocast; weights, masks and updates are float32
     channels_last: bool = True
-    threads: int | None = None  # of the CPU; None leaves torch's own number
+    threads: int | None = None  # of the CPU; None: torch's own number, which a record then names
     graph: bool = False  # replay iterations as CUDA graphs
     sharing: int = 1  # runs that take turns on the device
 
     def __post_init__(self):
         checks.choice("precision", self.precision, ("bf16", "fp32"))
+        for name in ("threads", "sharing"):
+            if isinstance(number := getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(number))  # a record is JSON, which does not know numpy's
         checks.at_least("sharing", self.sharing, 1)
+        if self.threads is not None:
+            checks.at_least("threads", self.threads, 1)
         if self.graph and not self.device.startswith("cuda"):
             raise ValueError(f"graph True is not allowed on device {self.device!r}: CUDA graphs need a CUDA device")
 

@@ -1,4 +1,4 @@
-"""What a GPU needs to run at its own speed: a stream for each training, and pieces of an iteration as CUDA graphs."""
+"""What a training has to itself on a device, threads or a stream; and pieces of an iteration as CUDA graphs."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -6,17 +6,29 @@ from typing import TypeVar
 
 import torch
 
+from rigl_nb.execution import Execution
+from rigl_nb.execution.cores import computing
+
 T, R = TypeVar("T"), TypeVar("R")
 WARM_UP = 3  # calls before the capture, in which libraries set themselves up and buffers come to be
 
 
-def lane(device: str) -> Callable[[], AbstractContextManager]:
-    """A context to be entered again and again: on a GPU a stream of its own, with deterministic convolutions.
+def lane(execution: Execution) -> Callable[[], AbstractContextManager]:
+    """A context to be entered again and again: the training's own number of CPU threads, and on a GPU its own stream.
 
-    Trainings on lanes of their own overlap on the device; on the CPU there is nothing to enter.
+    Trainings on lanes of their own overlap on a GPU. Its convolutions are deterministic there.
     """
-    if not device.startswith("cuda"):
-        return nullcontext
+    own = _stream(execution.device) if execution.device.startswith("cuda") else nullcontext
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        with computing(execution.threads), own():
+            yield
+
+    return enter
+
+
+def _stream(device: str) -> Callable[[], AbstractContextManager]:
     stream = torch.cuda.Stream(device)
 
     @contextmanager
@@ -27,9 +39,9 @@ def lane(device: str) -> Callable[[], AbstractContextManager]:
     return enter
 
 
-def on_a_lane(steps: Generator[T, None, R], device: str) -> Generator[T, None, R]:
+def on_a_lane(steps: Generator[T, None, R], execution: Execution) -> Generator[T, None, R]:
     """The same generator, each step of which runs on one lane; the lane is left before the consumer's turn."""
-    enter = lane(device)
+    enter = lane(execution)
     while True:
         with enter():
             try:

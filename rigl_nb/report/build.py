@@ -185,7 +185,9 @@ def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
         "--keep-going",
         *options,
     ]
-    done = subprocess.run([*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     if done.returncode:
         raise ReportError(f"sphinx could not make the {builder} pages from {source}:\n{done.stdout}")
     return target

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from rigl_nb import paths
-from rigl_nb.execution import Execution
+from rigl_nb.execution import Execution, cores
 from rigl_nb.report import grids, inventory, usage
 from rigl_nb.report.usage import FILTERS, LEFT
 from rigl_nb.runs import cost, engine
@@ -20,7 +20,7 @@ from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, finding, publish
-from rigl_nb.runs.terminal import count, fold, say
+from rigl_nb.runs.terminal import count, fold, program, say
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
@@ -31,15 +31,7 @@ ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
-    try:
-        try:
-            return _obey(arguments)
-        finally:
-            sys.stdout.flush()  # here, where a reader that has gone can still be noticed
-    except BrokenPipeError:  # it has seen enough, as `| head` has
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 128 + signal.SIGPIPE
+    return program(lambda: _obey(arguments))
 
 
 def _obey(arguments: list[str] | None) -> int:
@@ -196,7 +188,7 @@ def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
         value = getattr(options, given[0])
         return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
     one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
-    return Cluster(1 if one else min(os.cpu_count() or 1, max(runs, 1)), **how)
+    return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
 
 
 def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:

@@ -42,12 +42,16 @@ def execute_all(pairs: Sequence[tuple[Path, Path]], parameters: dict, jobs: int 
 
     A failure is raised after the last notebook has ended. `announce` is called with a line of text for each.
     """
+    from rigl_nb.execution import cores
+
+    if jobs < 1:
+        raise ValueError(f"jobs {jobs!r} is not allowed: it must be at least 1")
     for notebook, _ in pairs:
         check_parameters(notebook, parameters)
     waiting, running, failures = list(pairs), [], {}
     jobs = min(jobs, len(pairs))
     # Kernels with a thread for every core each would wait for each other, twice as long.
-    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    share = {"OMP_NUM_THREADS": str(max(1, cores.usable() // jobs))} if jobs > 1 else {}
     with tempfile.TemporaryDirectory(prefix="rigl-") as scratch:
         try:
             while waiting or running:
@@ -119,7 +123,7 @@ class _Run:
         path = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
         folders = {"JUPYTER_RUNTIME_DIR": str(scratch), "IPYTHONDIR": str(scratch / "ipython")}
         process = subprocess.Popen(
-            [sys.executable, "-P", __file__, json.dumps(request)],
+            [sys.executable, "-P", __file__, json.dumps(request, default=_plain)],
             stdin=subprocess.PIPE,
             start_new_session=True,
             env={**share, **os.environ, **folders, "PYTHONPATH": os.pathsep.join(path)},
@@ -164,6 +168,13 @@ class _Run:
                 traces = [line for output in cell.outputs for line in output.get("traceback", [])]
                 return f", {number}: {first_line}", ANSI.sub("", "\n".join(traces)) or dead
         return "", dead
+
+
+def _plain(number: object) -> object:
+    """Python's own number for one of numpy's, which JSON does not know."""
+    if not hasattr(number, "item"):
+        raise TypeError(f"{number!r} is no value that a notebook can be given: use a number, a text or a list")
+    return number.item()
 
 
 def _follow_parent() -> None:

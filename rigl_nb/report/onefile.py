@@ -39,7 +39,7 @@ def pdf(page: Path, target: Path) -> bool:
         command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={scratch}/profile"]
         command += ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with one
         command += ["--virtual-time-budget=60000", "--no-pdf-header-footer", f"--print-to-pdf={target}"]
-        done = subprocess.run([*command, sheet.as_uri()], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*command, sheet.as_uri()], capture_output=True, text=True, errors="replace", timeout=300)
     if not target.exists():
         raise RuntimeError(f"{browser} made no {target.name} (exit code {done.returncode}): {done.stderr[-500:]}")
     return True

@@ -24,11 +24,14 @@ def number(name: str) -> str:
 
 def sizes(name: str) -> str:
     """What each profile trains of the section, a line each."""
-    lines = []
-    for profile in grids.PROFILES.values():
-        plan = grids.plan(name, profile.name)
-        text = next((f"{s.data}, {s.model}, {s.total_epochs} epochs" for s in plan.specs if SOURCES[s.data].text), None)
-        lines.append(f"{profile.name:6} {text or profile.about}, {len(plan.specs) + len(plan.future)} runs")
+    lines, found = [], {profile: grids.plan(name, profile) for profile in grids.PROFILES}
+    text = any(SOURCES[spec.data].text for plan in found.values() for spec in plan.specs)
+    for profile, plan in found.items():
+        first, runs = next(iter(plan.specs), None), len(plan.specs) + len(plan.future)
+        about = grids.PROFILES[profile].about
+        if text:  # a profile's words are about images
+            about = f"{first.data}, {first.model}, {count(first.total_epochs, 'epoch')}" if first else "nothing"
+        lines.append(f"{profile:6} {about}, {runs} runs")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import filelock
@@ -16,6 +16,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.iteration import Legacy, digest
 from rigl_nb.runs.record import Record, from_result
 from rigl_nb.runs.store import Store, write
+from rigl_nb.runs.terminal import count
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Progress, train
 
@@ -57,7 +58,7 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
     Leave, thrown into the generator, ends it with a checkpoint. A crash becomes an event, and is kept beside the
     records. A run whose parent is not trained yet is busy.
     """
-    store = setting.store
+    store, note = setting.store, ""
     lock = store.path(spec, ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
                 legacy = spec.parent and inheritance(spec.parent, setting)
                 if spec.parent and not legacy:
                     return Event(spec, "busy", text=f"its parent {spec.parent.run_id} is not trained yet")
-                yield from _train(spec, setting, legacy)
+                note = yield from _train(spec, setting, legacy)
             record = store.find(spec)
     except filelock.Timeout:
         return Event(spec, "busy", text="another process trains it")
@@ -76,14 +77,14 @@ def attempt(spec: RunSpec, setting: Setting) -> Generator[Progress, None, Event]
         return Event(spec, "left", text="its checkpoint stays")
     except Exception as error:
         return failed(spec, store, f"{type(error).__name__}: {error}", traceback.format_exc())
-    return done(record)
+    return done(record, note)
 
 
-def done(record: Record) -> Event:
-    """The end of a run that has a record."""
-    spec = record.spec
+def done(record: Record, note: str = "") -> Event:
+    """The end of a run that has a record, and what else there is to say of it."""
+    spec, worth = record.spec, score(record.test_accuracy, record.test_bits, 2)
     speed = f"{record.seconds:.0f} s, {record.images_per_second:,.0f} {SOURCES[spec.data].unit}s/s"
-    return Event(spec, "done", spec.total_steps, f"test {score(record.test_accuracy, record.test_bits, 2)}, {speed}")
+    return Event(spec, "done", spec.total_steps, f"test {worth}, {speed}{note}")
 
 
 def score(accuracy: float, bits: float | None, digits: int) -> str:
@@ -135,10 +136,12 @@ def underway(progress: Progress) -> Event:
     return Event(spec, "progress", progress.step, text, speed)
 
 
-def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[Progress, None, None]:
-    store, execution, origin = setting.store, setting.execution, setting.origin
+def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[Progress, None, str]:
+    """Train from the checkpoint to the record; what a person should know of it, in words."""
+    store, mine, origin = setting.store, _counted(setting.execution), setting.origin
     checkpoint = store.path(spec, ".checkpoint")
-    state = _resumable(checkpoint, spec, execution)
+    state = _resumable(checkpoint, spec, mine)
+    execution = _counted(mine, state)
     if state and (state["origin"]["dirty"] or state["origin"]["commit"] != origin["commit"]):
         origin = origin | {"dirty": True}  # trained by more than this commit's code
     steps = train(spec, execution, legacy, state)
@@ -158,7 +161,7 @@ def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[
                 store.save_masks(spec, masks, digest(spec))
             store.save(from_result(spec, done.value, execution, origin))
             checkpoint.unlink(missing_ok=True)
-            return
+            return "" if execution == mine else f", on {count(execution.threads, 'CPU thread')}, as it began"
         if time.monotonic() - saved > CHECKPOINT_EVERY:
             save(progress)
             saved = time.monotonic()
@@ -169,6 +172,17 @@ def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[
             raise
 
 
+def _counted(execution: Execution, state: dict | None = None) -> Execution:
+    """The execution with its CPU threads, which decide a run's numbers there: those of its checkpoint first.
+
+    They may be more than there are cores: slower, but the same run.
+    """
+    if execution.device.startswith("cuda"):
+        return execution
+    begun = state and state["execution"]["threads"]
+    return replace(execution, threads=begun or execution.threads or torch.get_num_threads())
+
+
 def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | None:
     """The checkpoint's state; None where there is none, or another device or precision made it."""
     if not checkpoint.exists():
@@ -177,7 +191,7 @@ def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | 
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["run_id"] != spec.run_id or "origin" not in state:
             raise ValueError(f"it is no checkpoint of {spec.run_id}")
-        either = {"threads": None, "sharing": 1}  # these may differ
+        either = {"threads": None, "sharing": 1}  # these may differ: the first is the checkpoint's
         made, mine = state["execution"] | either, asdict(execution) | either
     except Exception as error:  # torch names no single class for a damaged file
         raise ValueError(f"{checkpoint} is damaged ({error}): remove it to train the run from its start") from error

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
+from numbers import Integral
 from urllib.request import urlopen
 
 from rigl_nb import paths
@@ -55,10 +56,11 @@ class Cluster:
     dashboard: str = LOOPBACK
 
     def __post_init__(self):
-        if self.workers < 1:
-            raise ValueError(f"workers {self.workers} is not allowed: it must be at least 1")
-        if self.jobs < 1:
-            raise ValueError(f"jobs-per-gpu {self.jobs} is not allowed: it must be at least 1")
+        for name, word in (("workers", "workers"), ("jobs", "jobs-per-gpu")):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+                raise ValueError(f"{word} {number!r} is not allowed: it must be a whole number of at least 1")
+            object.__setattr__(self, name, int(number))  # numpy's numbers too, which JSON does not know
         if self.scheduler and not ADDRESS.fullmatch(self.scheduler):
             raise ValueError(
                 f"scheduler {self.scheduler!r} is no address: write tcp://host:8786, as it says at its start"

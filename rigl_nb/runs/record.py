@@ -12,6 +12,7 @@ from importlib import metadata
 
 from rigl_nb import paths
 from rigl_nb.data.sources import SOURCES
+from rigl_nb.execution import cores
 from rigl_nb.methods import METHODS
 from rigl_nb.spec import RunSpec
 
@@ -154,18 +155,18 @@ def provenance(device: str) -> dict:
 
 
 def hardware(device: str) -> str:
-    """The accelerator's or the processor's name, with its cores."""
+    """The accelerator's or the processor's name, with the cores that this process may use."""
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
             name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     except OSError:
         pass  # not Linux: the platform's own word has to do
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{name}, {cores.usable()} cores"
 
 
 def _commit() -> tuple[str | None, bool | None]:

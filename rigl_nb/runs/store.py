@@ -117,7 +117,7 @@ class Store:
         """Why the run crashed last time; None when it did not, RecordError when the file is damaged."""
         path = self.path(spec, ".failed.json")
         try:
-            return json.loads(path.read_text())["reason"] if path.exists() else None
+            return json.loads(path.read_text(encoding="utf-8"))["reason"] if path.exists() else None
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{path} is damaged ({error}). Remove it: the run counts as missing then") from error
 
@@ -180,7 +180,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 def _read(file: Path) -> Record:
     try:
-        record = Record.from_json(file.read_text())
+        record = Record.from_json(file.read_text(encoding="utf-8"))
     except UnknownMethodError:
         raise
     except (RecordError, UnicodeDecodeError) as error:
