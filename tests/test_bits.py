@@ -59,7 +59,11 @@ def test_a_profile_may_give_the_text_a_length_of_its_own():
         assert all(20 <= spec.t_end // spec.delta_t <= 24 for spec in moving), "about 20 updates"
     assert profiles.PROFILES["quick"].length("cifar10") == 3
     text = section.sizes("12").splitlines()
-    assert "pydoc, gru-48, 1 epoch, 5 runs" in text[0] and text[1].endswith("15 runs") and text[2].endswith("nothing, 0 runs")
+    assert (
+        "pydoc, gru-48, 1 epoch, 5 runs" in text[0]
+        and text[1].endswith("15 runs")
+        and text[2].endswith("nothing, 0 runs")
+    )
 
 
 # ---- records
@@ -177,7 +181,7 @@ def test_where_the_weights_are(three):
     counts = ({"epoch": 4, "counts": {"gru.weight_ih_l0": 6144, "gru.weight_hh_l0": 0, "readout.weight": 11776}},)
     ended = replace(three[-1], active=counts)
     table = bits.shapes(spec, [ended]).set_index("layer")
-    assert table["shape"].tolist() == ["384 × 32", "384 × 128", "92 × 128"]
+    assert table["shape"].tolist() == ["384\xa0×\xa032", "384\xa0×\xa0128", "92\xa0×\xa0128"]
     assert table["weights"].tolist() == [12288, 49152, 11776]
     assert table["share of FLOPs"].tolist() == pytest.approx([n / 73216 for n in (12288, 49152, 11776)])
     assert table["density, Random"].tolist() == pytest.approx([0.25] * 3, abs=1e-4)

@@ -56,6 +56,15 @@ def test_the_same_model_is_preferred():
     assert estimate([tiny()], records, HERE).seconds == pytest.approx(50)
 
 
+def test_images_are_not_timed_by_text():
+    """An operation of a small GRU takes many times longer; it is only better than nothing."""
+    text = RunSpec(data="pydoc", method="Dense")
+    records = [timed(tiny(), 2.0), *(timed(RunSpec(data="pydoc", method="Dense", seed=i), 9e5) for i in range(3))]
+    assert estimate([CIFAR], records, HERE).seconds == estimate([CIFAR], records[:1], HERE).seconds
+    assert estimate([CIFAR], records[1:], HERE).seconds == pytest.approx(9e5 * work(CIFAR) / work(text))
+    assert estimate([text], records, HERE).seconds == pytest.approx(9e5)
+
+
 def test_the_same_hardware_is_preferred_even_to_the_same_model():
     records = [timed(tiny(), 2.0), timed(CIFAR, 1.0, THERE)]
     found = estimate([CIFAR], records, HERE)

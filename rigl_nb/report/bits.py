@@ -83,7 +83,7 @@ def shapes(spec: RunSpec, pruned: Iterable[Record] = ()) -> pd.DataFrame:
     """
     sizes, cost = layers(spec.model, spec.data)
     found = pd.DataFrame(index=pd.Index(sizes, name="layer"))
-    found["shape"] = [" × ".join(map(str, shape)) for shape in sizes.values()]
+    found["shape"] = ["\xa0×\xa0".join(map(str, shape)) for shape in sizes.values()]
     found["weights"] = [int(np.prod(shape)) for shape in sizes.values()]
     found["share of FLOPs"] = [cost[name] / sum(cost.values()) for name in sizes]
     for name in ("Random", "ERK"):

@@ -39,10 +39,11 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     known = here or records
     seconds, untimed = 0.0, set()
     for spec in specs:
-        like = [record for record in known if (record.spec.model, record.spec.data) == (spec.model, spec.data)]
+        kin = [r for r in known if SOURCES[r.spec.data].text is SOURCES[spec.data].text]  # windows of text go otherwise
+        like = [r for r in kin if (r.spec.model, r.spec.data) == (spec.model, spec.data)]
         if not like:
             untimed.add(f"{spec.model} on {spec.data}")
-        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or known)
+        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or kin or known)
     names = sorted({record.provenance["hardware"] for record in known})
     return Estimate(seconds, " or ".join(names), tuple(sorted(untimed)))
 
