@@ -4,7 +4,7 @@
 # The report {cite}`sundar2021` trains two networks with methods from the literature. Can the same code make *your*
 # network sparse? Can you try a rule of your own? This section does both, live:
 #
-# 1. A network of torchvision becomes sparse with two extra lines.
+# 1. A network of torchvision becomes sparse with one extra line.
 # 2. A new growth rule is a few lines long. It trains beside RigL and SET {cite}`evci2020,mocanu2018`.
 # 3. Four questions that users of the published codes asked. Each is answered by a measurement.
 #
@@ -66,22 +66,25 @@ def enlarged(rows):
 
 
 # %% [markdown]
-# These lines are all that a training needs. Two of them are new: the one that makes the `Sparsifier`, and
-# `sparsifier.step()` in the place of `optimizer.step()`.
+# These lines are all that a training needs. One of them is new: it makes a `Sparsifier` and attaches it to the
+# optimizer. From then on `optimizer.step()` updates the masks when an update is due, and keeps them at all other times.
 
 # %%
 torch.manual_seed(0)
 model = torchvision.models.mobilenet_v3_small(num_classes=10)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 sparsifier = Sparsifier(model, optimizer, "RigL", density=0.1, delta_t=5, t_end=21)
+sparsifier.attach()
 for rows, target in batches(28, size=16):
     optimizer.zero_grad()
     F.cross_entropy(model(enlarged(rows)), target).backward()
-    sparsifier.step()
+    optimizer.step()
 
 # %% [markdown]
 # `density=0.1` keeps one weight in ten. `delta_t` is the number of iterations between two updates of the masks, and
-# `t_end` the iteration at which they stop: take 0.75 of all iterations, as the paper does. What came of it:
+# `t_end` the iteration at which they stop: take 0.75 of all iterations, as the paper does. In a loop that you write
+# yourself you may leave `attach()` out and call `sparsifier.step()` in the place of `optimizer.step()`: the numbers are
+# the same, bit for bit, and one sees where the masks move. The loops of this report do that. What came of it:
 
 
 # %%
@@ -143,10 +146,11 @@ by_kind.rename_axis("kind of layer")[["layers", "weights", "active", "density", 
 # %% [markdown]
 # ### What is masked
 #
-# Weights of convolutions (1-d, 2-d, 3-d, grouped or not) and of linear layers. Everything else stays as it is: biases,
-# normalisation, embeddings, transposed convolutions. Of an attention layer the output projection is a linear layer
-# and is masked; its input projection is not in a layer of its own and stays dense. A weight that two layers share has
-# one mask. A frozen parameter is left alone.
+# Every matrix of weights that a layer of PyTorch multiplies with: of convolutions (also grouped and transposed), of
+# linear and bilinear layers, of attention, and of recurrent layers. Everything else stays as it is: biases,
+# normalisation, embeddings. A weight that two layers share has one mask. A frozen parameter is left alone. (A layer that
+# computes another weight in its `forward`, such as a convolution with weight standardisation, has a mask on the weight
+# that it computes from: zeros there may not be zeros in what it multiplies with. `flops` names such layers.)
 #
 # `exclude` keeps layers dense by name, or all layers of a module. The budget is then that of the layers that are
 # left. Some choices, and what they cost:
@@ -159,7 +163,7 @@ def choice(frozen=None, **options):
     if frozen:
         one.get_submodule(frozen).requires_grad_(False)
     sgd = torch.optim.SGD(one.parameters(), lr=0.1)
-    sparse = Sparsifier(one, sgd, t_end=20, density=0.1, **options)
+    sparse = Sparsifier(one, sgd, delta_t=5, t_end=20, density=0.1, **options)
     covered = sum(mask.numel() for mask in sparse.masks.values())
     spent = flops.inference_flops(one, IMAGE, sparse.densities())
     total = sum(sparse.counts().values())
@@ -189,18 +193,66 @@ except ValueError as error:
     print(f"{str(error)[:80]} …")
 
 # %% [markdown]
+# Three networks of other kinds. What is not masked counts as dense: biases do not count, but the products of attention
+# do, and `flops` adds all that PyTorch multiplies. A network that reads words gets an example of its input.
+
+
+# %%
+class Words(torch.nn.Module):
+    """Reads 200 kinds of words, guesses the next one."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.write = torch.nn.Embedding(200, 64), torch.nn.Linear(96, 200)
+        self.body = torch.nn.GRU(64, 96, batch_first=True)
+
+    def forward(self, words):
+        return self.write(self.body(self.read(words))[0])
+
+
+# %%
+transformer = torchvision.models.VisionTransformer(32, 8, 3, 4, 64, 128)
+networks = {
+    "MobileNetV3": (torchvision.models.mobilenet_v3_small(), IMAGE),
+    "vision transformer": (transformer, IMAGE),
+    "GRU on words": (Words(), torch.zeros(1, 20, dtype=torch.int64)),
+}
+rows = {}
+for name, (net, example) in networks.items():
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparse = Sparsifier(net, sgd, "RigL", density=0.1, t_end=75, delta_t=10)
+    covered = sum(mask.numel() for mask in sparse.masks.values())
+    share = covered / sum(p.numel() for p in net.parameters())
+    spent = flops.inference_flops(net, example, sparse.densities())
+    spent /= flops.inference_flops(net, example)
+    rows[name] = len(sparse.masks), f"{share:.0%}", f"{spent:.3f}"
+columns = ["matrices", "of all parameters", "cost, share of dense"]
+pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+# %% [markdown]
 # ### Larger trainings
 #
-# - **Gradient accumulation** needs nothing new: call `step()` once, after the last part of the batch. The tests train
+# - **Loops of others.** Lightning, Accelerate and Hugging Face's `Trainer` need the line with `attach()` and nothing
+#   else. Put it where the optimizer is made, or into a callback at the start of the training. The tests really train with
+#   all three, and get the masks of the loop above (`tests/test_trainers.py`).
+# - **Mixed precision.** With `attach()`, PyTorch's recipe with `GradScaler` works as it is. A step that the scaler skips
+#   is no iteration, so no update is lost.
+# - **Clipping** a gradient's norm sees all of the gradient, that of inactive weights too. To leave them out, call
+#   `sparsifier.mask_gradients()` first, where `sparsifier.update_due` is false.
+# - **Gradient accumulation** needs nothing new: take a step once, after the last part of the batch. The tests train
 #   with two half batches and get the masks and weights of one whole batch (`tests/test_other_models.py`).
 # - **Several processes** with `DistributedDataParallel` need nothing new either. The gradients are averaged before
 #   `step()` sees them, and the same seed draws the same growth. So each process moves the same connections, and
 #   nothing else is sent. The tests train with two processes on different images: after all updates, masks, weights
 #   and momenta are equal bit for bit (`tests/test_distributed.py`).
-# - **Optimizers** that treat each weight alone keep inactive weights at 0: SGD, Adam, RMSprop and others. One that
-#   mixes the entries of a matrix (Muon) does not.
-# - **Checkpoints**: `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Save
-#   it beside those of model and optimizer.
+# - **Optimizers.** All of PyTorch's that take one step for one gradient. A new connection starts with the buffers that
+#   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason.
+# - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Save
+#   it beside those of model and optimizer; load the model's first. Masks alone, a ticket for another training, are
+#   given as `init`.
+# - **Whatever was before.** A model may be trained densely first, weights may be loaded later, layers may be frozen:
+#   from the next step on inactive weights are 0. A test tries these in any order
+#   (`tests/test_whatever_a_user_does.py`).
 #
 # ## A method of your own
 #
@@ -437,7 +489,7 @@ def training_step(method, density=0.1):
         width = 1
     net = models.build("wrn-22-2", 10, width, rng=rng.numpy_generator(0, "weights"))
     sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    sparse = Sparsifier(net, sgd, method, density=density, t_end=75)
+    sparse = Sparsifier(net, sgd, method, density=density, t_end=7500)
     images, target = enlarged(torch.arange(4)), labels[:4]
 
     def step():
@@ -479,9 +531,9 @@ for name, value in seconds.items():
 #
 # [Asked](https://github.com/google-research/rigl/issues/15) in similar words: how do weights that are 0 stay 0 when
 # the rest is trained? Weight decay alone moves nothing that is 0. But the gradient of an inactive weight is not 0, and
-# momentum remembers it. `step()` masks the gradient *before* the optimizer sees it; so weight, gradient and momentum
-# stay exactly 0. SNFS needs the momentum of inactive weights for its ranking. There it is kept, and the weights are
-# set to 0 after each step.
+# momentum remembers it. `step()` masks the gradient *before* the optimizer sees it, and weight and momentum *after* it;
+# so all three stay exactly 0, whatever the optimizer does. SNFS needs the momentum of inactive weights for its ranking.
+# There it is kept, and only the weights are set to 0 after each step.
 
 
 # %%

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import get_args
 
+import numpy as np
+
 from rigl_nb import checks, methods, models
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS
@@ -73,6 +75,9 @@ class RunSpec:
     clip: float | None = None  # largest norm of all gradients together; 0: any
 
     def __post_init__(self):
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.generic):  # which JSON does not know
+                object.__setattr__(self, field.name, value.item())
         checks.choice("data", self.data, SOURCES)
         method = methods.get(self.method)
         if method.start == "dense":

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from test_holding import assert_holds, backward, momentum, network, sparsified
+from holding import assert_holds, backward, momentum, network, sparsified
 from torch import nn
 from torch.nn.functional import cross_entropy
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from rigl_nb import methods
@@ -224,3 +225,21 @@ def test_execution_is_checked_and_no_part_of_the_run():
     with pytest.raises(ValueError, match=r"fp8.*bf16"):
         Execution(precision="fp8")
     assert not {field.name for field in dataclasses.fields(Execution)} & set(spec().to_dict())
+
+
+def test_numbers_of_numpy_give_the_same_run():
+    """A grid made by numpy's arange or linspace: the same id, and a record that can be written."""
+    plain = RunSpec(init="ERK", density=0.1, epochs=3, seed=2, delta_t=50)
+    numpy = RunSpec(
+        init="ERK",
+        density=np.float64(0.1),
+        epochs=np.int64(3),
+        seed=np.int32(2),
+        delta_t=np.uint8(50),
+        nesterov=np.True_,
+    )
+    assert numpy == plain and numpy.run_id == plain.run_id
+    assert json.dumps(numpy.to_dict()) == json.dumps(plain.to_dict())
+    assert {type(value) for value in numpy.to_dict().values()} == {type(value) for value in plain.to_dict().values()}
+    with pytest.raises(ValueError, match=r"epochs 2\.5"):
+        RunSpec(init="ERK", density=0.1, epochs=np.float32(2.5))

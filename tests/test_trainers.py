@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_holding import assert_holds, network
+from holding import assert_holds, network
 from torch import nn
 from torch.nn.functional import cross_entropy
 

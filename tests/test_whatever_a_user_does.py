@@ -4,10 +4,10 @@ import copy
 import warnings
 
 import torch
+from holding import assert_holds, backward, network
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from test_holding import assert_holds, backward, network
 
 from rigl_nb.sparsifier import Sparsifier
 

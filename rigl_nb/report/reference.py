@@ -8,7 +8,8 @@ from rigl_nb import paths
 
 PACKAGE = paths.ROOT / "rigl_nb"
 MODULES = (
-    *("distributions", "schedules", "masks", "flops", "models", "data", "methods", "execution", "sparsifier"),
+    *("distributions", "schedules", "masks", "flops", "models", "models.layers", "models.products", "data", "methods"),
+    *("execution", "optimizers", "masked", "moving", "sparsifier"),
     *("spec", "iteration", "train", "runs.record", "runs.store", "runs.cost", "runs.engine"),
     *("report.profiles", "report.grids", "report.claims", "report.section"),
 )
