@@ -217,6 +217,8 @@ networks = {
     "vision transformer": (transformer, IMAGE),
     "GRU on words": (Words(), torch.zeros(1, 20, dtype=torch.int64)),
 }
+
+# %%
 rows = {}
 for name, (net, example) in networks.items():
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)

@@ -113,11 +113,10 @@ def curves(records: Iterable[Record]) -> Figure:
     return figure
 
 
-def settings(spec: RunSpec, paper: pd.DataFrame) -> pd.DataFrame:
-    """The paper's settings (`published/language_model.csv`) beside those of a run."""
-    source = SOURCES[spec.data]
-    hidden = int(spec.model.removeprefix("gru-"))
-    ours = {
+def settings(spec: RunSpec) -> pd.DataFrame:
+    """The network, the text and the recipe of a run."""
+    source, hidden = SOURCES[spec.data], int(spec.model.removeprefix("gru-"))
+    values = {
         "text": "documentation of Python",
         "symbols": source.classes,
         "embedding": hidden // 4,
@@ -130,9 +129,8 @@ def settings(spec: RunSpec, paper: pd.DataFrame) -> pd.DataFrame:
         "windows of a batch": spec.batch_size,
         "largest gradient norm": f"{spec.clip:g}",
         "iterations": f"{spec.total_steps:,}",
-        "bits per character": "in the table below",
     }
-    return paper.assign(here=paper["setting"].map(ours))[["setting", "paper", "here", "source"]]
+    return pd.DataFrame({"setting": values.keys(), "here": values.values()})
 
 
 def order(runs: pd.DataFrame) -> str:
