@@ -6,7 +6,7 @@ at all raises ValueError, and so does a density that is not above 0 and at most 
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 
 from rigl_nb import checks
 
@@ -40,7 +40,10 @@ DISTRIBUTIONS: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
 
 
 def counts(shapes: Shapes, densities: dict[str, float]) -> dict[str, int]:
-    """Active weights per layer: integers whose sum is floor(Σ n·d + ½)."""
+    """Active weights per layer: integers whose sum is floor(Σ n·d + ½); ValueError for no density between 0 and 1."""
+    for name in shapes:
+        value = densities.get(name) if isinstance(densities, Mapping) else densities
+        checks.within(f"density of layer {name!r}", value, 0, 1, low_closed=True, high_closed=True)
     return whole({name: math.prod(shape) * densities[name] for name, shape in shapes.items()})
 
 

@@ -6,6 +6,7 @@ pooling and softmax do not.
 
 from torch import nn
 
+from rigl_nb import checks
 from rigl_nb.models.products import OTHER, Example, layer_flops
 
 __all__ = ["OTHER", "inference_flops", "layer_flops", "step_fraction", "train_fraction", "weighted"]
@@ -20,6 +21,8 @@ def weighted(cost: dict[str, float], densities: dict[str, float]) -> float:
     """The cost of `layer_flops` at the given densities; a layer that is not named is dense."""
     if unknown := set(densities) - set(cost):
         raise ValueError(f"no layer is named {sorted(unknown)[0]!r}: the layers are {', '.join(cost)}")
+    for name, density in densities.items():
+        checks.within(f"density of layer {name!r}", density, 0, 1, low_closed=True, high_closed=True)
     return sum(flops * densities.get(name, 1.0) for name, flops in cost.items())
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rigl_nb import checks, masks, optimizers
+from rigl_nb import masks, optimizers
 
 
 class Masked:
@@ -97,11 +97,3 @@ def fitting(given: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter]) ->
         what = f"the mask {min(found.keys() - fit)!r} fits no layer" if found else "init {} has no mask"
         raise ValueError(f"{what}: the layers are {', '.join(shapes)}; masks are boolean, of a weight's shape")
     return found
-
-
-def distributed(shapes: Mapping[str, tuple[int, ...]], densities: Mapping[str, float]) -> dict[str, float]:
-    """The densities that a distribution gives, checked; ValueError names a layer without one between 0 and 1."""
-    for name in shapes:
-        value = densities.get(name)
-        checks.within(f"density of layer {name!r}", value, 0, 1, low_closed=True, high_closed=True)
-    return dict(densities)

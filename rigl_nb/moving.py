@@ -64,15 +64,11 @@ class Moving(Masked):
     def update(self) -> None:
         """Move connections: the method says how many and which."""
         moving = self.moving
-        if self.weights and not moving:
-            raise ValueError("no layer has a gradient: call backward() before step()")
         if still := self.weights.keys() - moving - self.told:
             warnings.warn(f"no gradient, so their masks stay: {', '.join(sorted(still))}", stacklevel=4)
             self.told |= still
-        if self.method.start == "dense":
-            self._prune(moving)
-        else:
-            self._rewire(moving)
+        if moving:
+            self._prune(moving) if self.method.start == "dense" else self._rewire(moving)
 
     def _rewire(self, moving: Sequence[str]) -> None:
         """Drop a share of every layer by magnitude; grow by the method's score as many, or as many as it shares out."""

@@ -1,6 +1,8 @@
 """What masks have to know of an optimizer: which one steps, what it keeps of a weight, how to act at its steps."""
 
 import copy
+import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
@@ -8,6 +10,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
+
+KEY = "sparsifier"  # in an optimizer's state
+HOOKED = Optimizer.profile_hook_step(lambda optimizer: None).__code__  # of what torch makes of each class's step
 
 REFUSED = {  # by class: why its steps cannot be masked
     "LBFGS": "it moves all weights along one line, and evaluates the loss again and again",
@@ -47,13 +52,15 @@ def starts(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> dict[s
     return {key: v.flatten()[0].item() for key, v in kept if torch.is_tensor(v) and v.shape == probe.shape}
 
 
-def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[RemovableHandle, RemovableHandle]:
-    """Call `before` and `after` with the optimizer at each of its steps.
+def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[RemovableHandle, ...]:
+    """Call `before` and `after` at each step of the optimizer, once, also where its class calls another class's step.
 
     A closure, which is a trainer's whole iteration, is called first: `before` finds the gradients.
     """
 
     def first(optimizer: Optimizer, arguments: tuple, options: dict) -> tuple | None:
+        if _inner(optimizer):
+            return None
         closure = options.get("closure", arguments[1] if len(arguments) > 1 else None)
         if closure is not None:
             with torch.enable_grad():
@@ -61,7 +68,38 @@ def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[Rem
         before()
         return None if closure is None else (arguments[:1], options | {"closure": lambda: loss})
 
-    return optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after())
+    def last(optimizer: Optimizer, arguments: tuple, options: dict) -> None:
+        if not _inner(optimizer):
+            after()
+
+    return optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(last)
+
+
+def _inner(optimizer: Optimizer) -> bool:
+    """Whether this step was called by another step of the same optimizer: torch runs its hooks in both."""
+    frame, steps = sys._getframe(1), 0
+    while frame and steps < 2:
+        steps += frame.f_code is HOOKED and frame.f_locals.get("self") is optimizer
+        frame = frame.f_back
+    return steps == 2
+
+
+def carried(optimizer: Optimizer, save: Callable[[], dict], load: Callable[[dict], None]) -> tuple:
+    """Keep a state of ours in the optimizer's, so that whoever saves and resumes that one resumes both."""
+
+    def take(optimizer: Optimizer, state: dict) -> None:
+        if KEY in state:
+            load(state[KEY])
+        else:
+            warnings.warn("the optimizer's state has no masks: they stay as they are", stacklevel=4)
+
+    give = optimizer.register_state_dict_post_hook(lambda optimizer, state: state | {KEY: save()})
+    return give, optimizer.register_load_state_dict_pre_hook(take)
+
+
+def parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    """Those with a gradient: the optimizer's step leaves all others alone."""
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
 
 
 def overflowed(optimizer: Optimizer) -> bool:
@@ -73,5 +111,5 @@ def overflowed(optimizer: Optimizer) -> bool:
 def unscale(optimizer: Optimizer) -> None:
     """Divide the gradients by GradScaler's factor, where a fused optimizer was left to do it in its step."""
     if (scale := getattr(optimizer, "grad_scale", None)) is not None:
-        for parameter in (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None):
+        for parameter in parameters(optimizer):
             parameter.grad.div_(scale)

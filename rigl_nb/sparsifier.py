@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from rigl_nb import checks, masks, methods, optimizers, rng
 from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.masked import distributed, fitting
-from rigl_nb.models.layers import maskable
+from rigl_nb.masked import fitting
+from rigl_nb.models.layers import maskable, unmasked
 from rigl_nb.moving import Moving
 
 _OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the Sparsifier that was made for it last
@@ -42,6 +42,9 @@ class Sparsifier(Moving):
         prune_start: int = 0,
         exclude: Sequence[str] = (),
     ):
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model {type(model).__name__} is not allowed: give the nn.Module, then its optimizer")
+        checks.at_least("seed", seed, 0)
         self.method, self.iteration = methods.get(method), 0
         self.density, self.alpha, self.delta_t = density, alpha, delta_t
         self.t_end, self.prune_start = t_end, prune_start
@@ -51,6 +54,9 @@ class Sparsifier(Moving):
             dense_first = self.method.start == "dense" or (isinstance(init, str) and init == "Random")
             weights = maskable(model, not dense_first, exclude)
             first = self._first(init, weights, rng.numpy_generator(seed, "masks"))
+            if dense := unmasked(model, exclude):
+                what = "to exclude them says that this is meant"
+                warnings.warn(f"{', '.join(dense)} are in no layer of torch's and stay dense: {what}", stacklevel=2)
         super().__init__(weights, first, optimizers.plain(optimizer), self.method.dense_momentum)
         momenta = all(starts is None or methods.ranks_momentum(starts) for starts in self.starts.values())
         if self.method.needs_momentum and not momenta:
@@ -61,7 +67,7 @@ class Sparsifier(Moving):
             warnings.warn(f"layers {', '.join(empty)} have no active weight: {why}", stacklevel=2)
         device = next(iter(self.weights.values()), next(model.parameters())).device
         self.generator = rng.torch_generator(seed, "growth", device=device)
-        self.told, self._hooks = set(), ()
+        self.told, self._hooks, self._aside = set(), (), []
         self._own()
         self.apply()
 
@@ -76,7 +82,7 @@ class Sparsifier(Moving):
             raise ValueError(f"method {self.method.name} starts from masks: give those of a finished run as init")
         if not callable(init):
             checks.choice("init", init, DISTRIBUTIONS)
-        return self.drawn(shapes, distributed(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density)), draw)
+        return self.drawn(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density), draw)
 
     def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:
         """The first masks, of exact counts."""
@@ -96,6 +102,8 @@ class Sparsifier(Moving):
         if self._hooks:
             self.optimizer.step()
             return due
+        if not optimizers.parameters(self.optimizer):
+            raise ValueError("there is no gradient: call backward() before step()")
         self._ready()
         if due:
             self.update()
@@ -120,11 +128,13 @@ class Sparsifier(Moving):
     def attach(self) -> "Sparsifier":
         """Make every `optimizer.step()` do what `step()` does, in any loop or trainer; `detach()` ends it.
 
-        A step that is skipped, as torch's GradScaler does after an overflow, is no iteration.
+        A step without any gradient is no iteration, nor one that is skipped, as torch's GradScaler does after an
+        overflow. The optimizer's state dict carries `state_dict()` along: a trainer that resumes it resumes the masks.
         """
         if not self._hooks:
             self._own()
-            self._hooks = optimizers.around(self.optimizer, self._before, self._after)
+            state = optimizers.carried(self.optimizer, self.state_dict, self.load_state_dict)
+            self._hooks = (*optimizers.around(self.optimizer, self._before, self._after), *state)
         return self
 
     def detach(self) -> None:
@@ -134,18 +144,24 @@ class Sparsifier(Moving):
         self._hooks = ()
 
     def _before(self) -> None:
-        """Before a step of the optimizer; after an update it finds no gradient, and does nothing."""
+        """Before a step of the optimizer; in an update's iteration it finds no gradient, and does nothing."""
         self._ready()
-        if self.update_due and not optimizers.overflowed(self.optimizer):
+        moved = optimizers.parameters(self.optimizer)
+        self._counts = bool(moved) and not optimizers.overflowed(self.optimizer)
+        if self.update_due and self._counts:
             optimizers.unscale(self.optimizer)
             self.update()
+            self._aside = [(parameter, parameter.grad) for parameter in moved]
             self.optimizer.zero_grad()
         elif not self.method.dense_momentum:
             self.mask_gradients()
 
     def _after(self) -> None:
+        for parameter, gradient in self._aside:
+            parameter.grad = gradient
+        self._aside = []
         self._settle()
-        self.iteration += not optimizers.overflowed(self.optimizer)
+        self.iteration += self._counts
 
     def _own(self) -> None:
         """Become the optimizer's only Sparsifier."""

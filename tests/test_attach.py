@@ -29,6 +29,7 @@ PAIRS = [(m, o) for m in METHODS for o in OPTIMIZERS if not (methods.get(m).need
 def everything(model, optimizer, sparsifier):
     """All numbers of a training, in an order; gradients of an update aside."""
     parts = copy.deepcopy([part.state_dict() for part in (model, optimizer, sparsifier)])
+    parts[1].pop("sparsifier", None)  # which an attached one adds
     return [torch.as_tensor(leaf) for leaf in torch.utils._pytree.tree_leaves(parts) if leaf is not None]
 
 

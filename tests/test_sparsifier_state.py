@@ -118,5 +118,5 @@ def test_nothing_to_mask_is_an_error(model, init):
 
 def test_a_step_without_gradients_is_a_clear_error():
     problem = Problem(delta_t=1)
-    with pytest.raises(ValueError, match="no layer has a gradient: call backward"):
+    with pytest.raises(ValueError, match="there is no gradient: call backward"):
         problem.sparse.step()

@@ -1,14 +1,16 @@
 """Numbers of other kinds, layers that stand still or are empty, scores of one's own: accepted, said, or refused."""
 
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from holding import assert_holds, backward, network, sparsified
+from holding import assert_holds, backward, momentum, network, sparsified
 from torch import nn
 
 from rigl_nb import methods
+from rigl_nb.sparsifier import Sparsifier
 
 
 @pytest.mark.parametrize("numbers", [np.int64, np.int32, np.uint8])
@@ -129,6 +131,40 @@ def test_a_score_of_another_shape_is_refused(wrong):
             sparsifier.step()
     finally:
         del methods.METHODS["wrong"]
+
+
+def test_matrices_that_are_in_no_layer_are_said():
+    """Their FLOPs count as dense; masks cannot know what they are for."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.free = network(), nn.Parameter(torch.randn(12, 12))
+            self.place, self.read = nn.Parameter(torch.randn(1, 12)), nn.Embedding(5, 12)
+
+    model = Own()
+    with pytest.warns(UserWarning, match=r"^free are in no layer of torch's and stay dense"):
+        assert len(sparsified(model).masks) == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsified(model, exclude=["free"])
+        sparsified(network())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda model: {"model": model.parameters()}, "model generator is not allowed"),
+        (lambda model: {"init": lambda shapes, density: None}, r"density of layer '0\.weight' None"),
+        (lambda model: {"seed": 1.5}, r"seed 1\.5"),
+        (lambda model: {"seed": None}, "seed None"),
+    ],
+)
+def test_what_is_given_wrongly_is_named(change, named):
+    model = network()
+    options = {"model": model, "optimizer": momentum(model), "method": "Static"} | change(model)
+    with pytest.raises(ValueError, match=named):
+        Sparsifier(**options)
 
 
 def test_updates_that_never_come_are_said():

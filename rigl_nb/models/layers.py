@@ -33,6 +33,20 @@ def _names(module: nn.Module) -> list[str]:
     return [f"weight_{kind}_l{layer}{way}" for layer in range(module.num_layers) for way in ways for kind in kinds]
 
 
+def unmasked(model: nn.Module, exclude: Iterable[str] = ()) -> list[str]:
+    """Trained parameters that look like matrices and are in no layer of torch's: masks leave them dense.
+
+    Embeddings are meant to be, and so is what `exclude` names.
+    """
+    known = {id(weight) for _, weight in matrices(model)}
+    known |= {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+    named = {
+        name: p for name, p in model.named_parameters() if not any(f"{name}.".startswith(f"{e}.") for e in exclude)
+    }
+    return [n for n, p in named.items() if p.requires_grad and p.ndim > 1 and 1 not in p.shape and id(p) not in known]
+
+
 def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] = ()) -> dict[str, nn.Parameter]:
     """Weights of `matrices` by parameter name, in the model's order; never biases, norms or embeddings.
 
@@ -43,7 +57,7 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] 
     """
     names, found = {id(p): name for name, p in model.named_parameters()}, {}
     exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    unused, layers = set(exclude), dict(matrices(model))
+    unused, layers = set(exclude) - set(names.values()), dict(matrices(model))
     for label, weight in layers.items():
         name, layer = names.get(id(weight)), label.rpartition(".")[0]
         hits = {e for e in exclude if e in (name, label) or label.startswith(f"{e}.")}
