@@ -150,7 +150,8 @@ by_kind.rename_axis("kind of layer")[["layers", "weights", "active", "density", 
 # linear and bilinear layers, of attention, and of recurrent layers. Everything else stays as it is: biases,
 # normalisation, embeddings. A weight that two layers share has one mask. A frozen parameter is left alone. (A layer that
 # computes another weight in its `forward`, such as a convolution with weight standardisation, has a mask on the weight
-# that it computes from: zeros there may not be zeros in what it multiplies with. `flops` names such layers.)
+# that it computes from: zeros there may not be zeros in what it multiplies with. `flops` names such layers.) Matrices
+# that are in no layer of PyTorch's, as in Hugging Face's GPT-2, stay dense, and a warning names them.
 #
 # `exclude` keeps layers dense by name, or all layers of a module. The budget is then that of the layers that are
 # left. Some choices, and what they cost:
@@ -235,8 +236,9 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # ### Larger trainings
 #
 # - **Loops of others.** Lightning, Accelerate and Hugging Face's `Trainer` need the line with `attach()` and nothing
-#   else. Put it where the optimizer is made, or into a callback at the start of the training. The tests really train with
-#   all three, and get the masks of the loop above (`tests/test_trainers.py`).
+#   else. Put it where the optimizer is made: its state then carries the masks along, so that a trainer that resumes the
+#   optimizer resumes them too. The tests really train with all three, and get the masks of the loop above
+#   (`tests/test_trainers.py`).
 # - **Mixed precision.** With `attach()`, PyTorch's recipe with `GradScaler` works as it is. A step that the scaler skips
 #   is no iteration, so no update is lost.
 # - **Clipping** a gradient's norm sees all of the gradient, that of inactive weights too. To leave them out, call
@@ -249,9 +251,11 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 #   and momenta are equal bit for bit (`tests/test_distributed.py`).
 # - **Optimizers.** All of PyTorch's that take one step for one gradient. A new connection starts with the buffers that
 #   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason.
-# - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Save
-#   it beside those of model and optimizer; load the model's first. Masks alone, a ticket for another training, are
-#   given as `init`.
+# - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Unless
+#   attached, save it beside those of model and optimizer; load the model's first. Masks alone, a ticket for another
+#   training, are given as `init`.
+# - **Averages of weights** over time (SWA, EMA) are denser than the network: masks moved meanwhile. After they are loaded
+#   into it, `sparsifier.apply()` makes them as sparse.
 # - **Whatever was before.** A model may be trained densely first, weights may be loaded later, layers may be frozen:
 #   from the next step on inactive weights are 0. A test tries these in any order
 #   (`tests/test_whatever_a_user_does.py`).
@@ -527,7 +531,8 @@ for name, value in seconds.items():
 # makes it fast is structure that the hardware can use. The simplest one is in the table: Small-Dense has fewer
 # channels, and its matrices are really smaller. Others are whole kernels or whole neurons that are dropped, the same
 # number of inputs for each neuron, or two weights in every four, which some GPUs multiply faster. Kernels for
-# unstructured sparse matrices exist as well, but PyTorch's convolutions use none.
+# unstructured sparse matrices exist as well, but PyTorch's convolutions use none. The masks themselves cost some passes
+# over the weights at every step: nothing beside a convolution, but felt where wide linear layers see few examples.
 #
 # ### Do weight decay or momentum revive inactive weights?
 #
