@@ -161,7 +161,7 @@ def test_a_section_shows_bits_and_no_percent_of_a_test(frame, capsys, monkeypatc
 
 def test_the_gallery_says_bits(three):
     table = gallery.configurations([*three, made(tiny(epochs=3))])
-    assert table["test accuracy"].tolist()[0] == "2.00\xa0±\xa00.12\xa0bits/char"
+    assert table["test accuracy"].tolist()[0] == "2.00\xa0±\xa00.12 bits/char"
     assert table["test accuracy"].tolist()[-1] == "91.7"
     assert table["profile"].tolist() == ["quick"] * 6
 
