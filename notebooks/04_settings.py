@@ -60,7 +60,9 @@ def network(spec):
 # %%
 rows = []
 for profile_name in ("paper", "quick", "smoke"):
-    for name in PROFILES[profile_name].data:
+    for name in ("cifar10", "cifar100"):  # the report's, or what stands in for them
+        if name not in PROFILES[profile_name].data:
+            continue
         spec = example(profile_name, name)
         model = network(spec)
         masked = models.maskable(model)
