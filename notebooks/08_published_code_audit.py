@@ -362,7 +362,11 @@ def network(under=None):
 
 def correct(model):
     """How many of the test images it recognises."""
-    return round(evaluate(model, dataset.test, dataset, here) * len(dataset.test) / 100)
+    return round(
+        evaluate(model, dataset.test, dataset, here)["accuracy"]
+        * len(dataset.test)
+        / 100
+    )
 
 
 # %% tags=["nbval-ignore-output"]
@@ -419,7 +423,7 @@ for seed in range(5):
     with torch.no_grad():
         pixels = data.batch(validation, rows, dataset.source, generator)
         shifted.append(int((model(pixels).argmax(1) == validation.labels).sum()))
-plain = round(evaluate(model, validation, dataset, here) * len(rows) / 100)
+plain = round(evaluate(model, validation, dataset, here)["accuracy"] * len(rows) / 100)
 print(f"Validation images recognised, of {len(rows)}: {plain} as they are,")
 print(f"  {np.mean(shifted):.1f} on average when shifted at random")
 
