@@ -18,7 +18,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "report": "profiles language matching studies grids claims power instability statements.cells statements tables"
-    " budgets redistribution family tuning beyond training live usage inventory bits section campaign verdicts glance"
+    " budgets training redistribution family tuning beyond live inventory usage bits section campaign verdicts glance"
     " plots hover widgets gallery reference onefile build commands",
 }
 TABLE_LIBRARIES = {

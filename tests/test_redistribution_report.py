@@ -9,6 +9,7 @@ from records import made, tiny
 from rigl_nb import paths
 from rigl_nb.report import claims, grids, statements, tables
 from rigl_nb.report import redistribution as moving
+from rigl_nb.report import training
 from rigl_nb.report.claims import Cell
 from rigl_nb.runs.store import Store
 
@@ -36,7 +37,7 @@ def record(*changes, spec=SPEC, **numbers):
 
 
 def test_densities_stay_until_the_next_change():
-    course = moving.trajectory(record((2, {"fc": 0.5})))
+    course = training.trajectory(record((2, {"fc": 0.5})))
     assert [densities["fc.weight"] for densities in course] == [0.25, 0.25, 0.5, 0.5, 0.5]
     assert {densities["blocks.0.conv1.weight"] for densities in course} == {0.25}
 

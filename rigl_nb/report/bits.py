@@ -13,9 +13,8 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS, counts
 from rigl_nb.report import tables
 from rigl_nb.report.matching import layers
-from rigl_nb.report.redistribution import trajectory
 from rigl_nb.report.style import STYLE, Picture
-from rigl_nb.report.training import groups
+from rigl_nb.report.training import groups, trajectory
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 

@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rigl_nb.report import grids
-from rigl_nb.report.usage import PROGRAM
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
-from rigl_nb.runs.terminal import count, fold
+from rigl_nb.runs.terminal import PROGRAM, count, fold
 from rigl_nb.spec import RunSpec
 
 HEAD = f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7} {'time':>9}"

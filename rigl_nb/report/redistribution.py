@@ -17,6 +17,7 @@ from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.report.claims import CONTRADICTED, INCONCLUSIVE, NOT_ENOUGH, REPRODUCED
 from rigl_nb.report.matching import layers
 from rigl_nb.report.style import INIT_LINE, INIT_STYLE, STYLE, Picture, method_style
+from rigl_nb.report.training import trajectory
 from rigl_nb.runs.record import Record
 
 SETTLED = 0.05  # a layer's density is constant once it stays this close to its last value
@@ -44,17 +45,6 @@ def with_ours(rows: pd.DataFrame) -> pd.DataFrame:
     ours = copied.assign(init="densities of " + copied["init"])
     ours = ours.assign(group=ours["init"].map(GROUPS), accuracy_mean=math.nan, accuracy_std=math.nan)
     return pd.concat([rows, ours.assign(train_flops=math.nan, test_flops=math.nan)], ignore_index=True)
-
-
-def trajectory(record: Record) -> list[dict[str, float]]:
-    """Densities of the masked layers at the start and after every epoch. Record: only the epochs that change them."""
-    shapes, _ = layers(record.spec.model, record.spec.data)
-    changes = {entry["epoch"]: entry["counts"] for entry in record.active}
-    found, counts = [], {}
-    for epoch in range(record.spec.total_epochs + 1):
-        counts = changes.get(epoch, counts)
-        found.append({layer: n / math.prod(shapes[layer]) for layer, n in counts.items()})
-    return found
 
 
 def inference(record: Record) -> list[float]:

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from rigl_nb.report.matching import layers
-from rigl_nb.report.redistribution import trajectory
 from rigl_nb.report.style import INIT_LINE, STYLE, Picture, method_style
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
@@ -82,6 +81,17 @@ def names(specs: Iterable[RunSpec]) -> dict[str, str]:
 
 
 @rc_context(STYLE)
+def trajectory(record: Record) -> list[dict[str, float]]:
+    """Densities of the masked layers at the start and after every epoch. Record: only the epochs that change them."""
+    shapes, _ = layers(record.spec.model, record.spec.data)
+    changes = {entry["epoch"]: entry["counts"] for entry in record.active}
+    found, counts = [], {}
+    for epoch in range(record.spec.total_epochs + 1):
+        counts = changes.get(epoch, counts)
+        found.append({layer: n / math.prod(shapes[layer]) for layer, n in counts.items()})
+    return found
+
+
 def training_plots(records: Iterable[Record]) -> Figure:
     """Loss, accuracy, learning rate, drop fraction, densities of the layers and FLOPs of any set of runs.
 

@@ -9,11 +9,10 @@ from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.methods import METHODS
 from rigl_nb.report import grids
 from rigl_nb.runs.cluster import LOOPBACK, SLURM
-from rigl_nb.runs.terminal import WIDTH, fold
+from rigl_nb.runs.terminal import PROGRAM, WIDTH, fold
 from rigl_nb.spec import OF_PARENT
 
 LEFT = 75  # exit code: the time budget is spent and runs are left (EX_TEMPFAIL, try again)
-PROGRAM = "python -m rigl_nb"
 FILTERS = {  # fields of a run, by which `run` selects: type, allowed values, words
     "method": (str, tuple(METHODS), "how masks change"),
     "init": (str, (*DISTRIBUTIONS, *OF_PARENT), "how density is spread over the layers"),

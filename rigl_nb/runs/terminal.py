@@ -8,6 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable
 
+PROGRAM = "python -m rigl_nb"
 WIDTH = 100
 ALIKE = {"×": "x", "·": ".", "−": "-", "–": "-", "±": "+-", "“": '"', "”": '"', "α": "alpha", "η": "eta", "Δ": "Delta "}
 
