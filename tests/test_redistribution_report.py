@@ -7,9 +7,8 @@ import pytest
 from records import made, tiny
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, statements, tables
+from rigl_nb.report import claims, grids, statements, tables, training
 from rigl_nb.report import redistribution as moving
-from rigl_nb.report import training
 from rigl_nb.report.claims import Cell
 from rigl_nb.runs.store import Store
 
