@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks.timing import FEWEST, Machine, Measurement
 from rigl_nb.execution import Execution
-from rigl_nb.report.grids import PROFILES, Row
+from rigl_nb.experiments.grids import PROFILES, Row
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import train
 

@@ -98,7 +98,7 @@ def pages(machine: Machine) -> list[Measurement]:
     if missing or machine.quick:
         note = f"not measured: {', '.join(missing)} not installed" if missing else "not measured: quick"
         return [Measurement("time", what, "s", (), note) for what in (NOTEBOOK, "report")]
-    from rigl_nb.report import build, execute
+    from rigl_nb.report.pages import build, execute
 
     source = paths.ROOT / "notebooks"
     committed = sorted(source.glob("[0-9]*.ipynb"))

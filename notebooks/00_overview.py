@@ -11,7 +11,8 @@ profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
 # %% tags=["hide-input"]
-from rigl_nb.report import glance, section, tables, verdicts
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import glance, section, verdicts
 
 boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
 glance.answer(boards)

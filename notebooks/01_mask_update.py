@@ -29,7 +29,7 @@ from matplotlib import rcParams
 from torch.nn import functional as F
 
 from rigl_nb import data, masks, methods, models, rng, schedules
-from rigl_nb.report import hover, plots, style, widgets
+from rigl_nb.report.figures import hover, plots, style, widgets
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import RunSpec
 

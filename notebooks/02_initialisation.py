@@ -34,7 +34,8 @@ from matplotlib.ticker import PercentFormatter
 
 from rigl_nb import flops, masks, models, rng
 from rigl_nb.distributions import DISTRIBUTIONS, counts, erdos_renyi_kernel, whole
-from rigl_nb.report import grids, plots, style, widgets
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import plots, style, widgets
 
 # %% [markdown]
 # ## The two networks

@@ -8,7 +8,7 @@
 # What exactly is trained? This notebook shows the networks, the data, the hyperparameters and the learning rate of all
 # runs. All of it is read from the specifications that train them. It lists where the text of the report
 # {cite}`sundar2021` and its published code differ, and what we chose. Then it rebuilds Table 1 and tests the two
-# sentences above. The published values come from `rigl_nb/report/published/`, ours from `results/`.
+# sentences above. The published values come from `rigl_nb/experiments/published/`, ours from `results/`.
 
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
@@ -27,9 +27,12 @@ from matplotlib import rcParams
 from torch import nn
 
 from rigl_nb import data, flops, models, schedules
+from rigl_nb.claims import judge
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.report import claims, grids, section, style, tables, verdicts
-from rigl_nb.report.grids import PROFILES, Row
+from rigl_nb.experiments import grids
+from rigl_nb.experiments.grids import PROFILES, Row
+from rigl_nb.report.figures import style, tables
+from rigl_nb.report.sections import section, verdicts
 
 # %% tags=["hide-input"]
 rcParams.update(style.STYLE)
@@ -466,7 +469,7 @@ given = authors[authors["multiplier"] == 1].set_index(["method", "density"])["ac
 keys = list(zip(table1["method"], table1["density"], strict=True))
 table1["authors"] = [given.get(key) for key in keys]
 table1["report − original"] = table1["accuracy_report"] - table1["accuracy_original"]
-rows_of = [claims.Cell(r.method, r.init, r.density) for r in table1.itertuples()]
+rows_of = [judge.Cell(r.method, r.init, r.density) for r in table1.itertuples()]
 
 # %%
 columns = {"accuracy_report": "report", "accuracy_original": "original"}
@@ -490,7 +493,7 @@ tables.plain(shown, "table1", form | {"report − original": "{:+.1f}"})
 
 # %%
 named = [
-    claims.Cell(r.method, r.init, 1, r.multiplier).name for r in authors.itertuples()
+    judge.Cell(r.method, r.init, 1, r.multiplier).name for r in authors.itertuples()
 ]
 authors = authors.assign(method=named)
 wide = authors.pivot_table("accuracy", "method", "density", sort=False)
@@ -520,7 +523,7 @@ print(f"original − authors: {off.min():+.1f} to {off.max():+.1f} in {len(off)}
 # 0.5, Table 4 print the accuracy with them.
 
 # %%
-with_split = claims.with_reference(
+with_split = judge.with_reference(
     grids.published("table2_cifar10"), grids.published("table4_tuning")
 )
 for cell, value in zip(rows_of, table1["accuracy_report"], strict=True):

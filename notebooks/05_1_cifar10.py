@@ -6,7 +6,7 @@
 #
 # This notebook rebuilds Table 2 and Figure 1 of the report {cite}`sundar2021` from records of real runs, and puts the
 # published values beside them. Then it tests each claim of the section. No number is typed in: the published values
-# come from `rigl_nb/report/published/`, ours from `results/`.
+# come from `rigl_nb/experiments/published/`, ours from `results/`.
 
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
@@ -15,17 +15,10 @@ workers = 1  # runs at the same time, or where: "tcp://host:8786" (notebook 10)
 interactive = True
 
 # %% tags=["hide-input"]
-from rigl_nb.report import (
-    claims,
-    grids,
-    instability,
-    plots,
-    section,
-    statements,
-    tables,
-    training,
-    verdicts,
-)
+from rigl_nb.claims import instability, judge, statements
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import plots, tables, training
+from rigl_nb.report.sections import section, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -72,7 +65,7 @@ tables.comparison(
 # methods closes as the density grows.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Figure 1 of the report: test accuracy across densities. Open markers: published. Filled markers: ours. ERK (middle) lies above Random (left), and the gap between methods closes as the density grows."}}
-figure_1 = claims.with_reference(printed, grids.published("table4_tuning"))
+figure_1 = judge.with_reference(printed, grids.published("table4_tuning"))
 plots.accuracy_by_density(evidence["paper"], figure_1)
 
 # %% [markdown]

@@ -7,7 +7,7 @@
 #
 # Does what held for a small network on ten classes also hold for a large one on a hundred? This notebook rebuilds
 # Table 3 of the report {cite}`sundar2021` and the figure beside it from records of real runs, with the published values
-# next to ours. Then it tests each sentence of the section. The published values come from `rigl_nb/report/published/`,
+# next to ours. Then it tests each sentence of the section. The published values come from `rigl_nb/experiments/published/`,
 # ours from `results/`.
 
 # %% tags=["parameters"]
@@ -19,8 +19,10 @@ interactive = True
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
-from rigl_nb.report import grids, plots, section, tables, training, verdicts
-from rigl_nb.report.statements import cifar
+from rigl_nb.claims.statements import cifar
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import plots, tables, training
+from rigl_nb.report.sections import section, verdicts
 
 # %% [markdown]
 # ## What was run

@@ -7,7 +7,7 @@
 # RigL adds two hyperparameters to training: the initial drop fraction α and the update interval ΔT. Do they need
 # tuning for each network? And the learning rate η? This notebook rebuilds Table 4, the contour plots and Figure 2 of
 # the report {cite}`sundar2021` from records of real runs, beside the published values. It also asks how much of a
-# tuned result is luck. The published values come from `rigl_nb/report/published/`, ours from `results/`.
+# tuned result is luck. The published values come from `rigl_nb/experiments/published/`, ours from `results/`.
 
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
@@ -19,17 +19,10 @@ interactive = True
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.report import (
-    claims,
-    grids,
-    landscapes,
-    power,
-    section,
-    studies,
-    tables,
-    tuning,
-    verdicts,
-)
+from rigl_nb.claims import judge, power
+from rigl_nb.experiments import grids, studies
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import landscapes, section, tuning, verdicts
 from rigl_nb.runs.store import Store
 
 # %% [markdown]
@@ -116,9 +109,9 @@ tables.plain(tuning.shown(table_4), "table4", caption=caption)
 # %%
 gains = printed["optimal_mean"] - printed["reference_mean"]
 largest = printed.loc[gains.idxmax()]
-dense = claims.Cell("Dense").rows(grids.published("table2_cifar10"))
+dense = judge.Cell("Dense").rows(grids.published("table2_cifar10"))
 print(f"Largest printed gain: {largest['init']} at {largest['density']:g},", end=" ")
-print(f"{gains.max():+.1f} points; we call up to {claims.MATCH_MARGIN:g} close")
+print(f"{gains.max():+.1f} points; we call up to {judge.MATCH_MARGIN:g} close")
 print(f"Its optimum has {largest['optimal_mean']}, the dense model", end=" ")
 print(f"{dense['accuracy_mean'].item()} (Table 2)")
 
@@ -149,7 +142,7 @@ tables.plain(choice, "choices", forms, caption) if len(chosen) else none
 
 # %%
 spreads = [*printed["reference_std"], *printed["optimal_std"]]
-chance = tuning.luck(spreads, claims.PUBLISHED_SEEDS, trials)
+chance = tuning.luck(spreads, judge.PUBLISHED_SEEDS, trials)
 expected = power.expected_maximum(trials)
 print(f"The largest of {trials} normal values is {expected:.2f} sd above their mean")
 print(f"So the best of {trials} equal settings leads by {chance:+.2f} points")

@@ -7,7 +7,7 @@
 # Which of the two ways to spread weights over layers is better? The report {cite}`sundar2021` answers: it depends on
 # what is fixed. This notebook rebuilds Figure 3 from records of real runs, beside the published values. First it finds
 # the densities at which Random and ERK cost the same. Then it tests both halves of the sentence. The published values
-# come from `rigl_nb/report/published/`, ours from `results/`.
+# come from `rigl_nb/experiments/published/`, ours from `results/`.
 
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
@@ -21,7 +21,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from rigl_nb.report import budgets, claims, grids, section, statements, tables, verdicts
+from rigl_nb.claims import judge, statements
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import budgets, section, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -138,7 +141,7 @@ tables.plain(shown, "figure-3", form)
 erk = {(row.report, row.budget): row.density for row in pairs["paper"].itertuples()}
 at_equal_flops = statements.equal_flops(erk)
 alone = [
-    claims.judge_published(replace(claim, pairs=(pair,)), printed)
+    judge.judge_published(replace(claim, pairs=(pair,)), printed)
     for claim in at_equal_flops
     for pair in claim.pairs
 ]
@@ -154,7 +157,7 @@ for left, right in (verdict.claim.pairs[0] for verdict in below):
     print(
         f"Not better, {left.data} at {left.density:g}: {means[0]:.2f}, {means[1]:.2f}"
     )
-sure = sum(verdict.verdict == claims.REPRODUCED for verdict in alone)
+sure = sum(verdict.verdict == judge.REPRODUCED for verdict in alone)
 print(f"Random is better beyond its noise in {sure} of {len(alone)} pairs")
 
 # %% [markdown]
@@ -169,7 +172,7 @@ tuning = grids.published("table4_tuning")
 parts = []
 for number, data in {2: "cifar10", 3: "cifar100"}.items():
     rows = grids.published(f"table{number}_{data}")
-    rows = claims.with_reference(rows, tuning) if data == "cifar10" else rows
+    rows = judge.with_reference(rows, tuning) if data == "cifar10" else rows
     parts.append(rows.assign(data=data, source="tables"))
 by_density = pd.concat(parts).query("method == 'RigL' and multiplier == 1")
 both = pd.concat([by_density, printed.assign(source="Figure 3")])
@@ -189,7 +192,7 @@ for data, rows in both[both["init"] == "ERK"].groupby("data"):
 
 # %% tags=["hide-input"]
 for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itertuples():
-    cell = claims.Cell("RigL", "Random", row.density, data=row.data)
+    cell = judge.Cell("RigL", "Random", row.density, data=row.data)
     for point in cell.rows(printed).itertuples():
         if abs(point.accuracy_std - row.accuracy_std) > 0.006:
             print(f"{row.data}, Random at {row.density:g}:", end=" ")

@@ -6,7 +6,7 @@
 # RigL keeps the number of weights in every layer. SNFS moves weights between layers. This section of the report
 # {cite}`sundar2021` gives RigL that ability, as in {cite}`dettmers2020`, and asks what it brings and what it costs.
 # The notebook rebuilds Table 5 and Figure 4 from records of real runs, beside the published values. Then it tests each
-# claim of the section. The published values come from `rigl_nb/report/published/`, ours from `results/`.
+# claim of the section. The published values come from `rigl_nb/experiments/published/`, ours from `results/`.
 
 # %% tags=["parameters"]
 profile = ""  # smoke, quick, short or paper: train what is missing of it; empty: train nothing
@@ -17,7 +17,9 @@ interactive = True
 # %% tags=["hide-input"]
 import pandas as pd
 
-from rigl_nb.report import grids, redistribution, section, tables, verdicts
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import redistribution, section, verdicts
 
 # %% [markdown]
 # ## What was run

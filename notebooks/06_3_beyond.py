@@ -21,8 +21,11 @@ import pandas as pd
 from IPython.display import Markdown
 
 from rigl_nb import paths
-from rigl_nb.report import beyond, family, grids, power, section, tables
-from rigl_nb.report.family import signed
+from rigl_nb.claims import power
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import beyond, family, section
+from rigl_nb.report.sections.family import signed
 from rigl_nb.runs.store import Store
 
 # %% [markdown]

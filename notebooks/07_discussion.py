@@ -21,7 +21,10 @@ import math
 
 import pandas as pd
 
-from rigl_nb.report import claims, grids, inconsistencies, power, tables, verdicts
+from rigl_nb.claims import inconsistencies, judge, power
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import verdicts
 
 # %% [markdown]
 # ## The scoreboard
@@ -44,7 +47,7 @@ every = [
     verdict
     for board in boards.values()
     for verdict in (board.published or board.ours)
-    if verdict.verdict == claims.CONTRADICTED
+    if verdict.verdict == judge.CONTRADICTED
 ]
 for verdict in every:
     interval = f"[{verdict.low:+.2f}, {verdict.high:+.2f}]"
@@ -98,7 +101,7 @@ tables.plain(widths, "power", form)
 
 # %%
 central = boards["05_1"].published[0]
-pairs = central.n // claims.PUBLISHED_SEEDS
+pairs = central.n // judge.PUBLISHED_SEEDS
 gap, std = central.difference, apart["CIFAR-10"]
 print(
     f"Printed: {gap:+.2f} [{central.low:+.2f}, {central.high:+.2f}] over {pairs} pairs"
@@ -157,10 +160,10 @@ tables.plain(found, "inconsistencies")
 for title, source in {"By the printed values": theirs, "By our runs": ours}.items():
     words = [verdict.verdict for verdict in source]
     decided = (
-        len(words) - words.count(claims.NOT_ENOUGH) - words.count(claims.NOT_PRINTED)
+        len(words) - words.count(judge.NOT_ENOUGH) - words.count(judge.NOT_PRINTED)
     )
     print(
-        f"{title}: {words.count(claims.REPRODUCED)} of {decided} judged claims reproduced,"
+        f"{title}: {words.count(judge.REPRODUCED)} of {decided} judged claims reproduced,"
     )
-    print(f"  {words.count(claims.CONTRADICTED)} contradicted,", end=" ")
-    print(f"{words.count(claims.INCONCLUSIVE)} inconclusive; {len(ours)} claims in all")
+    print(f"  {words.count(judge.CONTRADICTED)} contradicted,", end=" ")
+    print(f"{words.count(judge.INCONCLUSIVE)} inconclusive; {len(ours)} claims in all")

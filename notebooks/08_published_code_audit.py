@@ -26,10 +26,12 @@ import torch
 from IPython.display import display
 from matplotlib import rcParams
 
-from rigl_nb import data, flops, iteration, masks, paths, schedules
-from rigl_nb.execution import Execution
+from rigl_nb import data, execution, flops, iteration, masks, paths, schedules
+from rigl_nb.claims import power
+from rigl_nb.experiments import grids
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
-from rigl_nb.report import audit, budgets, grids, power, section, style, tables
+from rigl_nb.report.figures import style, tables
+from rigl_nb.report.sections import audit, budgets, section
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import evaluate, train
@@ -341,7 +343,7 @@ figure
 # such masks on it.
 
 # %% tags=["nbval-ignore-output"]
-here = Execution(precision="fp32", channels_last=False)
+here = execution.Execution(precision="fp32", channels_last=False)
 options = {"epochs": 10, "delta_t": 5, "decay_every": 90}
 small = RunSpec(data="digits", init="Random", density=0.2, **options)
 *_, progress = train(small, here)  # the last one

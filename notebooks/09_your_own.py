@@ -35,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rigl_nb import data, flops, masks, methods, models, rng, schedules
 from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.report import tables
+from rigl_nb.report.figures import tables
 from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
 from rigl_nb.sparsifier import Sparsifier

@@ -12,7 +12,9 @@ interactive = True
 
 # %% tags=["hide-input"]
 from rigl_nb import paths
-from rigl_nb.report import campaign, grids, tables
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import campaign
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import SLURM, Cluster
 from rigl_nb.runs.store import Store

@@ -10,7 +10,8 @@ profile = ""  # this page trains nothing, whatever the profile
 interactive = True  # menus in JupyterLab; False: a player that needs no kernel
 
 # %% tags=["hide-input"]
-from rigl_nb.report import gallery, tables, training
+from rigl_nb.report.figures import tables, training
+from rigl_nb.report.sections import gallery
 
 # %% [markdown]
 # ## The table

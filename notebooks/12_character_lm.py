@@ -16,7 +16,9 @@ interactive = True
 # %% tags=["hide-input"]
 from rigl_nb import data
 from rigl_nb.data import text
-from rigl_nb.report import bits, grids, section, tables
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import bits, section
 
 # %% [markdown]
 # ## The text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rigl_nb.report.onefile import chromium
+from rigl_nb.report.pages.onefile import chromium
 
 QUIET = (
     "--disable-gpu",

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from rigl_nb.report import commands as cli
-from rigl_nb.report import grids
+from rigl_nb.cli import commands as cli
+from rigl_nb.experiments import grids
 from rigl_nb.runs.store import Store
 
 

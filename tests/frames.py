@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from rigl_nb.report.claims import Cell
+from rigl_nb.claims.judge import Cell
 
 
 def runs(accuracies: dict[Cell, list[float | None]], collapsed=(), flops=0.1048) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import reference
 from records import made
 
 from rigl_nb import models, schedules
-from rigl_nb.report import audit, budgets, grids
+from rigl_nb.experiments import grids
+from rigl_nb.report.sections import audit, budgets
 from rigl_nb.runs.store import Store
 
 WRN = audit.shapes("wrn-22-2")

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from records import made
 
-from rigl_nb.report import beyond, claims, grids, power, studies
-from rigl_nb.report.grids import PROFILES
-from rigl_nb.report.statements import best_over
+from rigl_nb.claims import judge, power
+from rigl_nb.claims.statements import best_over
+from rigl_nb.experiments import grids, studies
+from rigl_nb.experiments.grids import PROFILES
+from rigl_nb.report.sections import beyond
 from rigl_nb.runs.store import Store
 
 PAPER, QUICK = PROFILES["paper"], PROFILES["quick"]
@@ -85,7 +87,7 @@ def test_the_best_has_the_highest_score(found):
 def test_truly_better(found):
     judged = beyond.verdicts(found["better"])
     best = found["better"].best
-    assert words(judged) == dict.fromkeys(["Uniform", "ERK", "Random"], claims.REPRODUCED)
+    assert words(judged) == dict.fromkeys(["Uniform", "ERK", "Random"], judge.REPRODUCED)
     assert judged["Uniform"].difference == pytest.approx(2 * 0.36 - 2 * (best - 0.6) ** 2)
     assert judged["ERK"].n == 3
     lines = beyond.outcome(found["better"]).splitlines()
@@ -96,7 +98,7 @@ def test_truly_better(found):
 
 def test_all_equal(found):
     judged = beyond.verdicts(found["equal"])
-    assert words(judged)["Uniform"] == words(judged)["ERK"] == claims.INCONCLUSIVE
+    assert words(judged)["Uniform"] == words(judged)["ERK"] == judge.INCONCLUSIVE
     text = beyond.outcome(found["equal"])
     assert "not shown. The noise hides whether the best is better than Uniform and ERK." in text
     # differences −0.6, 0.6, 0: std 0.6, t(0.975, 2) = 4.3027, half width 1.49
@@ -105,7 +107,7 @@ def test_all_equal(found):
 
 def test_misled_by_noise(found):
     one = found["misled"]
-    assert words(beyond.verdicts(one))["ERK"] == claims.CONTRADICTED
+    assert words(beyond.verdicts(one))["ERK"] == judge.CONTRADICTED
     finals = beyond.finals(one)
     assert finals.loc[beyond.BEST, "lost"] == pytest.approx(one.trials["score"].max() - 50)
     text = beyond.outcome(one)
@@ -122,9 +124,9 @@ def test_an_end_that_is_best_is_not_compared_with_itself(found):
 
 
 def test_better_than_one_end_only():
-    judged = {"Uniform": claims.REPRODUCED, "ERK": claims.INCONCLUSIVE, "Random": claims.CONTRADICTED}
-    (claim,) = best_over(claims.Cell("RigL", "ERK^0.5", 0.1), {"ERK": claims.Cell("RigL", "ERK", 0.1)})
-    answer = beyond._answer({name: claims.Verdict(claim, word) for name, word in judged.items()})
+    judged = {"Uniform": judge.REPRODUCED, "ERK": judge.INCONCLUSIVE, "Random": judge.CONTRADICTED}
+    (claim,) = best_over(judge.Cell("RigL", "ERK^0.5", 0.1), {"ERK": judge.Cell("RigL", "ERK", 0.1)})
+    answer = beyond._answer({name: judge.Verdict(claim, word) for name, word in judged.items()})
     assert answer == "Answer: not shown. The noise hides whether the best is better than ERK."
 
 
@@ -139,7 +141,7 @@ def test_search_seeds_judge_nothing(found):
 def test_one_fresh_seed_is_not_enough(found):
     one = found["better"]
     few = replace(one, runs=one.runs[one.runs["seed"] <= 1])
-    assert set(words(beyond.verdicts(few)).values()) == {claims.NOT_ENOUGH}
+    assert set(words(beyond.verdicts(few)).values()) == {judge.NOT_ENOUGH}
     text = beyond.outcome(few)
     assert "Answer: not enough runs." in text and "nan" not in text
     assert beyond.paired_std(few) == (pytest.approx(math.nan, nan_ok=True), 0)
@@ -151,7 +153,7 @@ def test_a_search_that_has_not_ended(tmp_path, limit, ended):
     assert (len(one.trials), one.best) == (ended, None)
     assert beyond.outcome(one) == f"quick: {ended} of 5 trials have ended. There is no result yet."
     judged = beyond.verdicts(one)
-    assert list(judged) == ["Uniform", "ERK", "Random"] and set(words(judged).values()) == {claims.NOT_ENOUGH}
+    assert list(judged) == ["Uniform", "ERK", "Random"] and set(words(judged).values()) == {judge.NOT_ENOUGH}
     assert beyond.BEST not in beyond.finals(one).index
     axis = beyond.score_by_exponent(one).axes[0]
     texts = {text.get_text() for text in axis.texts}
@@ -228,7 +230,7 @@ def test_strongest(found):
 
 
 def test_the_questions_are_about_the_reports_future_work():
-    cells = [claims.Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
+    cells = [judge.Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
     asked = best_over(cells[0], {"ERK": cells[1], "itself": cells[0], "Random": cells[2]})
     assert [claim.name for claim in asked] == ["best over ERK", "best over Random"]
     assert [claim.pairs for claim in asked] == [((cells[0], cells[1]),), ((cells[0], cells[2]),)]

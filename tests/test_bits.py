@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 from records import PLAIN, made, result, tiny
 
-from rigl_nb.report import bits, gallery, grids, language, profiles, section, training
+from rigl_nb.experiments import grids, language, profiles
+from rigl_nb.report.figures import training
+from rigl_nb.report.sections import bits, gallery, section
 from rigl_nb.runs import attempt
 from rigl_nb.runs.record import Record, RecordError, from_result
 from rigl_nb.train import Progress

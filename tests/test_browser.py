@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.report import build
+from rigl_nb.report.pages import build
 
 pytest_plugins = ["browsing"]
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from records import made, tiny
 
-from rigl_nb.report import budgets, claims, grids, statements
-from rigl_nb.report.claims import Cell
+from rigl_nb.claims import judge, statements
+from rigl_nb.claims.judge import Cell
+from rigl_nb.experiments import grids
+from rigl_nb.report.sections import budgets
 from rigl_nb.runs.store import Store
 
 PAPER, QUICK, SMOKE = (grids.PROFILES[name] for name in ("paper", "quick", "smoke"))
@@ -148,7 +150,7 @@ def test_claims_compare_random_with_the_matched_erk():
     assert [claim.pairs[0][0].data for claim in (first, second)] == ["cifar10", "cifar100"]
     density = grids.matched(PAPER, "cifar10", 0.5)
     assert first.pairs[2] == (Cell("RigL", "Random", 0.5), Cell("RigL", "ERK", density))
-    verdict = claims.judge_published(first, printed())
+    verdict = judge.judge_published(first, printed())
     assert verdict.difference == pytest.approx((0.287 + 0.387 - 0.013) / 3) and verdict.missing == ()
 
 
@@ -167,8 +169,8 @@ def test_a_reversed_pair_contradicts_the_claim():
     claim = statements.equal_flops({(r.report, r.budget): r.density for r in pairs.itertuples()})[0]
     frame = Store("nowhere").frame(grids.specs("06_1", "paper", data="cifar10")).assign(present=True)
     frame["test_accuracy"] = 90.0 + (frame["init"] == "ERK") + frame["seed"] * 0.1
-    assert claims.judge(claim, frame).verdict == claims.CONTRADICTED
-    assert claims.judge(replace(claim, pairs=tuple(p[::-1] for p in claim.pairs)), frame).verdict == claims.REPRODUCED
+    assert judge.judge(claim, frame).verdict == judge.CONTRADICTED
+    assert judge.judge(replace(claim, pairs=tuple(p[::-1] for p in claim.pairs)), frame).verdict == judge.REPRODUCED
 
 
 def lines(axis):

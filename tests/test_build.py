@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from rigl_nb.report import build, onefile
-from rigl_nb.report.execute import execute_all
+from rigl_nb.report.pages import build, onefile
+from rigl_nb.report.pages.execute import execute_all
 
 GOOD = r"""
 # %% [markdown]

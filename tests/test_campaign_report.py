@@ -3,7 +3,8 @@
 import pytest
 from records import made, tiny
 
-from rigl_nb.report import campaign, grids
+from rigl_nb.experiments import grids
+from rigl_nb.report.sections import campaign
 from rigl_nb.runs.record import Record
 
 HERE = [made(tiny(seed=7), seconds=11.0)]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from frames import runs
 
-from rigl_nb.report import claims, grids, statements, tables
-from rigl_nb.report.claims import Cell
-from rigl_nb.report.statements import cifar
+from rigl_nb.claims import judge, statements
+from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.statements import cifar
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
 
 CLAIMS = statements.CIFAR100
 by_name = pytest.mark.parametrize("claim", CLAIMS, ids=[claim.name for claim in CLAIMS])
@@ -37,7 +39,7 @@ def printed():
 def test_printed_difference_as_a_reader_computes_it(claim):
     means, _ = table_3()
     pairs = [pair for pair in claim.pairs if set(pair) <= set(means)]
-    verdict = claims.judge_published(claim, printed())
+    verdict = judge.judge_published(claim, printed())
     assert set(verdict.missing) == {cell for pair in claim.pairs for cell in pair} - set(means)
     if pairs:
         assert verdict.difference == pytest.approx(np.mean([means[left] - means[right] for left, right in pairs]))
@@ -46,7 +48,7 @@ def test_printed_difference_as_a_reader_computes_it(claim):
 
 
 def test_printed_differences_by_hand():
-    found = {claim.name: claims.judge_published(claim, printed()).difference for claim in CLAIMS}
+    found = {claim.name: judge.judge_published(claim, printed()).difference for claim in CLAIMS}
     assert found["CIFAR-100: RigL over SET"] == pytest.approx((0.4 + 0.1 + 0.3 - 0.1) / 4)
     assert found["RigL 3× over Pruning at 0.1"] == pytest.approx(73.7 - 73.1)
     assert found["RigL 2× over Pruning at 0.2"] == pytest.approx(74.0 - 73.8)
@@ -57,7 +59,7 @@ def test_printed_differences_by_hand():
 
 
 def test_what_the_printed_numbers_can_show():
-    found = {claim.name: claims.judge_published(claim, printed()).verdict for claim in CLAIMS}
+    found = {claim.name: judge.judge_published(claim, printed()).verdict for claim in CLAIMS}
     assert found["CIFAR-100: ERK over Random"] == "reproduced"
     assert found["group 3: RigL 2× (ERK) over or like Pruning"] == "reproduced"
     assert found["Pruning over Lottery at 0.1 and 0.2"] == "contradicted"  # tickets are not worse
@@ -124,12 +126,12 @@ def test_known_answers(claim):
         "at least matches": ("reproduced", "contradicted"),
         "matches": ("contradicted", "contradicted"),
     }[claim.relation]
-    assert tuple(claims.judge(claim, frame).verdict for frame in (better, worse)) == expected
+    assert tuple(judge.judge(claim, frame).verdict for frame in (better, worse)) == expected
     if claim.relation != "outperforms":
-        assert claims.judge(claim, made_up(claim, -0.2)).verdict == "reproduced"
+        assert judge.judge(claim, made_up(claim, -0.2)).verdict == "reproduced"
     loud = made_up(claim, 0.0)
     loud["test_accuracy"] = np.random.default_rng(0).permutation(np.linspace(60, 80, len(loud)))
-    assert claims.judge(claim, loud).verdict == "inconclusive"
+    assert judge.judge(claim, loud).verdict == "inconclusive"
 
 
 @by_name
@@ -137,7 +139,7 @@ def test_without_runs_or_with_those_of_the_other_data_there_is_no_verdict(claim)
     frame = made_up(claim, 1.0)
     one_seed = frame.assign(present=frame["seed"] == 0)
     for missing in (one_seed, frame.assign(data="cifar10")):
-        assert claims.judge(claim, missing).verdict == "not enough runs"
+        assert judge.judge(claim, missing).verdict == "not enough runs"
 
 
 FOUR = {
@@ -163,7 +165,7 @@ def test_what_is_left_is_the_gain_of_erk_minus_the_gain_of_the_method(claim):
         erk = np.mean([at[method, "ERK", d] - at[method, "Random", d] for method in (worse, better)])
         method = np.mean([at[better, init, d] - at[worse, init, d] for init in ("Random", "ERK")])
         gains.append(erk - method if claim.name in FOUR else method - erk)
-    assert claims.judge(claim, runs(values)).difference == pytest.approx(np.mean(gains))
+    assert judge.judge(claim, runs(values)).difference == pytest.approx(np.mean(gains))
 
 
 def test_table_3_shows_its_groups_and_our_runs():

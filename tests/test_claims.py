@@ -9,8 +9,9 @@ import pytest
 from frames import printed, runs
 from scipy import stats
 
-from rigl_nb.report import claims, grids, statements
-from rigl_nb.report.claims import Cell, Claim, judge, judge_published
+from rigl_nb.claims import statements
+from rigl_nb.claims.judge import Cell, Claim, judge, judge_published, with_reference
+from rigl_nb.experiments import grids
 
 RIGL, SET, DENSE = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1), Cell("Dense")
 BETTER = Claim("RigL over SET", "better", "5.1", ((RIGL, SET),))
@@ -206,7 +207,7 @@ def test_statements():
 
 
 def report_values() -> pd.DataFrame:
-    return claims.with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
+    return with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
 
 
 def test_reference_values_fill_density_one_half_once():

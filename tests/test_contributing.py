@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.report.usage import parser
+from rigl_nb.cli.usage import parser
 
 PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -65,7 +65,10 @@ def test_names_that_contributing_sends_people_to():
     """They are there under these names; the links beside them are tested above."""
     from rigl_nb import flops, methods, spec
     from rigl_nb.data.sources import SOURCES, Source
-    from rigl_nb.report import grids, reference, studies, style, verdicts
+    from rigl_nb.experiments import grids, studies
+    from rigl_nb.report.figures import style
+    from rigl_nb.report.pages import reference
+    from rigl_nb.report.sections import verdicts
 
     page = text("CONTRIBUTING.md")
     there = {

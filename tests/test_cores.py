@@ -10,8 +10,8 @@ import joblib
 import pytest
 
 from rigl_nb import paths
+from rigl_nb.cli import commands
 from rigl_nb.execution import cores
-from rigl_nb.report import commands
 from rigl_nb.runs.record import hardware
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from rigl_nb import paths
 from rigl_nb.execution import cores
-from rigl_nb.report.execute import NotebookError, execute, execute_all
+from rigl_nb.report.pages.execute import NotebookError, execute, execute_all
 
 GOOD = """
 # %% tags=["parameters"]
@@ -107,7 +107,7 @@ def test_the_kernel_ends_with_its_parent(tmp_path, signum):
         "1 / 0", "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(99)"
     )
     (source,) = write(tmp_path, slow=text)
-    code = "import sys; from rigl_nb.report.execute import *; execute(*map(Path, sys.argv[1:]), {})"
+    code = "import sys; from rigl_nb.report.pages.execute import *; execute(*map(Path, sys.argv[1:]), {})"
     command = [sys.executable, "-c", code, source, tmp_path / "out.ipynb"]
     parent = subprocess.Popen(command, cwd=paths.ROOT, stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())

@@ -13,9 +13,9 @@ from matplotlib.colors import to_hex
 from rigl_nb import models, paths
 from rigl_nb.distributions import DISTRIBUTIONS, erdos_renyi_kernel
 from rigl_nb.execution import Execution
+from rigl_nb.experiments.grids import PROFILES
 from rigl_nb.iteration import prepare
-from rigl_nb.report import family
-from rigl_nb.report.grids import PROFILES
+from rigl_nb.report.sections import family
 
 PAPER, QUICK = PROFILES["paper"], PROFILES["quick"]
 SIZES = pytest.mark.parametrize("profile", [PAPER, QUICK], ids=lambda profile: profile.name)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn, optim
 
 from rigl_nb import flops
+from rigl_nb.experiments.grids import PROFILES, Row
 from rigl_nb.iteration import Legacy
 from rigl_nb.methods import BUILT_IN
-from rigl_nb.report.grids import PROFILES, Row
 from rigl_nb.sparsifier import Sparsifier
 
 RIGL = ("RigL", "RigL-SG", "RigL-SM")

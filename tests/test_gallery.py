@@ -3,8 +3,8 @@
 import pytest
 from records import made, tiny
 
-from rigl_nb.report import gallery
-from rigl_nb.report.style import Picture
+from rigl_nb.report.figures.style import Picture
+from rigl_nb.report.sections import gallery
 from rigl_nb.runs.store import Store
 
 pytest_plugins = ["commands"]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from rigl_nb.report import claims, glance, statements, verdicts
-from rigl_nb.report.claims import Cell, Claim, Verdict
-from rigl_nb.report.verdicts import Judged
+from rigl_nb.claims import judge, statements
+from rigl_nb.claims.judge import Cell, Claim, Verdict
+from rigl_nb.report.sections import glance, verdicts
+from rigl_nb.report.sections.verdicts import Judged
 
 LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
 CLAIM = Claim("RigL over SET, all densities", "quote", "5", ((LEFT, RIGHT), (replace(LEFT, density=0.2), RIGHT)))
@@ -25,7 +26,7 @@ def test_a_claim_is_cut_to_the_pairs_with_runs():
     frame = runs((LEFT, 0, 80.0), (LEFT, 1, 81.0), (RIGHT, 0, 79.0), (RIGHT, 1, 79.5))
     part = glance.covered(CLAIM, frame)
     assert part.pairs == ((LEFT, RIGHT),)
-    assert claims.judge(part, frame).difference == pytest.approx(1.25)
+    assert judge.judge(part, frame).difference == pytest.approx(1.25)
     assert glance.covered(CLAIM, frame[frame["seed"] == 0]) is None
 
 
@@ -45,9 +46,9 @@ def words(figure) -> list[str]:
 
 
 def test_the_figure_shows_intervals_and_verdicts():
-    printed = Verdict(CLAIM, claims.INCONCLUSIVE, 0.17, -0.05, 0.4, 24)
-    paper = Verdict(CLAIM, claims.REPRODUCED, 0.5, 0.2, 0.8, 24)
-    far = Verdict(CLAIM, claims.INCONCLUSIVE, 9.0, -20.0, 30.0, 6)
+    printed = Verdict(CLAIM, judge.INCONCLUSIVE, 0.17, -0.05, 0.4, 24)
+    paper = Verdict(CLAIM, judge.REPRODUCED, 0.5, 0.2, 0.8, 24)
+    far = Verdict(CLAIM, judge.INCONCLUSIVE, 9.0, -20.0, 30.0, 6)
     figure = glance.forest([line(CLAIM, printed=printed, paper=paper, quick=far)])
     assert {"words  [5.1]", "? inconclusive", "✓ reproduced"} <= set(words(figure))
     shown = [(list(drawn.get_xdata()), drawn.get_marker()) for drawn in figure.axes[0].lines]
@@ -71,7 +72,7 @@ def test_the_band_is_where_the_claim_holds(relation, margin, band):
     bar = glance.forest([line(claim)]).axes[0].patches[0]
     assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx(band)
     middle = sum(band) / 2
-    assert claims.word(claim, middle - 0.01, middle + 0.01) == claims.REPRODUCED
+    assert judge.word(claim, middle - 0.01, middle + 0.01) == judge.REPRODUCED
 
 
 def test_nothing_to_draw_is_an_error():
@@ -82,8 +83,8 @@ def test_nothing_to_draw_is_an_error():
 def test_the_answer_counts_each_verdict(monkeypatch):
     monkeypatch.setattr(glance.section, "totals", lambda: {"paper": (3, 1089), "quick": (101, 101)})
     claim = statements.CIFAR10[0]
-    ours = (Verdict(claim, claims.REPRODUCED), Verdict(claim, claims.NOT_ENOUGH))
-    board = Judged(ours, (Verdict(claim, claims.CONTRADICTED), Verdict(claim, claims.NOT_PRINTED)))
+    ours = (Verdict(claim, judge.REPRODUCED), Verdict(claim, judge.NOT_ENOUGH))
+    board = Judged(ours, (Verdict(claim, judge.CONTRADICTED), Verdict(claim, judge.NOT_PRINTED)))
     text = glance.answer({"05_1": board}).data
     assert "2 claims: 0 reproduced, 1 contradicted, 0 inconclusive" in text
     assert "3 of 1,089 `paper`, 101 of 101 `quick`" in text

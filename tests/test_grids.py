@@ -6,8 +6,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from rigl_nb.report import grids
-from rigl_nb.report.grids import PROFILES, PUBLISHED, SECTIONS, published, specs
+from rigl_nb.experiments import grids
+from rigl_nb.experiments.grids import PROFILES, PUBLISHED, SECTIONS, published, specs
 
 SECTION = "05_1"
 ALL = {profile: specs(SECTION, profile) for profile in PROFILES}

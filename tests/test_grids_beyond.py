@@ -9,8 +9,8 @@ import pytest
 
 from rigl_nb import data, flops, models
 from rigl_nb.distributions import DISTRIBUTIONS
-from rigl_nb.report import grids
-from rigl_nb.report.grids import PROFILES, PUBLISHED, SECTIONS, Row, specs
+from rigl_nb.experiments import grids
+from rigl_nb.experiments.grids import PROFILES, PUBLISHED, SECTIONS, Row, specs
 
 
 def printed(name) -> list[dict]:

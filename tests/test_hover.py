@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rigl_nb import masks
-from rigl_nb.report import hover
+from rigl_nb.report.figures import hover
 
 WEIGHT = torch.tensor([[0.9, 0.0, -0.1, 0.4], [0.0, -0.7, 0.0, 0.0]])
 GRADIENT = torch.tensor([[0.2, -0.8, 0.1, 0.5], [0.3, -0.9, 0.05, -0.4]])

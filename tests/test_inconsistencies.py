@@ -2,7 +2,9 @@
 
 import pytest
 
-from rigl_nb.report import build, grids, inconsistencies
+from rigl_nb.claims import inconsistencies
+from rigl_nb.experiments import grids
+from rigl_nb.report.pages import build
 
 KNOWN = {  # (where, values of one place, values of the other), read off the report by a person
     ("section 4.2", "Table 4", "Table 1"),

@@ -11,9 +11,12 @@ import pytest
 from frames import printed, runs
 from scipy import stats
 
-from rigl_nb.report import claims, grids, instability, statements, tables
-from rigl_nb.report.claims import Cell
-from rigl_nb.report.instability import Instability, collapses, judge, judge_published, spread
+from rigl_nb.claims import instability, statements
+from rigl_nb.claims.instability import Instability, collapses, judge, judge_published, spread
+from rigl_nb.claims.judge import Cell, with_reference
+from rigl_nb.claims.judge import judge as judge_means
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
 
 SET_05, SET_10 = (Cell("SET", "Random", density, 2) for density in (0.05, 0.1))
 RIGL_05, RIGL_10 = (Cell("RigL", "Random", density, 2) for density in (0.05, 0.1))
@@ -162,7 +165,7 @@ def test_the_interval_covers_the_difference_of_normal_noise():
 
 
 def values_of_the_report():
-    return claims.with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
+    return with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
 
 
 def test_what_the_printed_spreads_say():
@@ -204,7 +207,7 @@ def test_each_claim_leaves_out_one_reason():
 
 def test_the_scoreboard_shows_them_beside_other_claims():
     frame = runs({SET_05: [85.0, 95.0, 90.0], SET_10: [95.0, 86.0, 90.0], RIGL_05: STEADY, RIGL_10: STEADY})
-    ours = [judge(SPREAD, frame), claims.judge(replace(statements.CIFAR10[0], pairs=SPREAD.pairs), frame)]
+    ours = [judge(SPREAD, frame), judge_means(replace(statements.CIFAR10[0], pairs=SPREAD.pairs), frame)]
     shown = tables.scoreboard(ours, [judge_published(SPREAD, values_of_the_report())]).data
     assert shown["tested"][0] == "spread: standard deviations over seeds, difference > 0"
     assert shown["published"][0].startswith("+15.08") and "reproduced" in shown["verdict"][0]

@@ -14,7 +14,8 @@ from lab import NAMES, TRAINED, answering, changed, errors, free_port, run_all, 
 
 from rigl_nb import paths
 from rigl_nb.execution import Execution
-from rigl_nb.report import gallery, grids
+from rigl_nb.experiments import grids
+from rigl_nb.report.sections import gallery
 from rigl_nb.runs.store import Store
 
 pytest_plugins = ["browsing", "lab"]

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from tuned import SMALL, fill, hill, save, search
 
-from rigl_nb.report import grids, landscapes, style, tuning
-from rigl_nb.report.statements.tuning import DENSITIES, INITS
+from rigl_nb.claims.statements.tuning import DENSITIES, INITS
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import style
+from rigl_nb.report.sections import landscapes, tuning
 from rigl_nb.runs.store import Store
 
 PRINTED = grids.published("table4_tuning")

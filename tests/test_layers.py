@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from rigl_nb.report.layers import STATES, layer_densities, mask_update
+from rigl_nb.report.figures.layers import STATES, layer_densities, mask_update
 
 #  column:          0  1  2  3  4
 BEFORE = np.array([[1, 1, 1, 0, 0]], bool)

@@ -3,7 +3,7 @@
 import pytest
 from records import tiny
 
-from rigl_nb.report import live
+from rigl_nb.report.figures import live
 from rigl_nb.runs.attempt import Event
 
 FIRST, SECOND = tiny(), tiny("SET", seed=1)

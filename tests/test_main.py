@@ -10,8 +10,8 @@ import pytest
 from records import made
 
 from rigl_nb import methods, paths
-from rigl_nb.report import commands as cli
-from rigl_nb.report import grids
+from rigl_nb.cli import commands as cli
+from rigl_nb.experiments import grids
 from rigl_nb.runs import attempt, engine
 from rigl_nb.runs.store import Store
 
@@ -216,7 +216,7 @@ def test_publish_remakes_the_notebooks_when_something_is_new(call, local, monkey
 
 def test_reproduce_trains_then_builds(call, local, tiny, monkeypatch):
     """The whole profile, here with a training that only leaves records; then one report of it."""
-    build = pytest.importorskip("rigl_nb.report.build")
+    build = pytest.importorskip("rigl_nb.report.pages.build")
     calls = []
 
     def trained(specs, store, published=(), **options):
@@ -236,7 +236,7 @@ def test_reproduce_trains_then_builds(call, local, tiny, monkeypatch):
 
 
 def test_reproduce_stops_where_training_failed(call, local, tiny, monkeypatch):
-    build = pytest.importorskip("rigl_nb.report.build")
+    build = pytest.importorskip("rigl_nb.report.pages.build")
     monkeypatch.setattr(build, "reproduce", lambda *a, **k: pytest.fail("no report of failed runs"))
     monkeypatch.setattr(engine, "run", lambda *a, **k: engine.Summary(0, {"some/seed-0": "RuntimeError: boom"}))
     code, out, err = call("reproduce", "--sections", "05_1")

@@ -6,8 +6,8 @@ import os
 import pytest
 from records import made
 
-from rigl_nb.report import commands as cli
-from rigl_nb.report import grids
+from rigl_nb.cli import commands as cli
+from rigl_nb.experiments import grids
 from rigl_nb.runs import engine
 
 pytest_plugins = ["commands"]

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.report import build, pairs
+from rigl_nb.report.pages import build, pairs
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 

@@ -2,7 +2,7 @@
 
 import nbformat
 
-from rigl_nb.report import pairs
+from rigl_nb.report.pages import pairs
 
 NOTEBOOK = """
 # %% [markdown]

@@ -127,7 +127,7 @@ def test_options_name_the_place(call, local, tiny, monkeypatch):
 
 def test_without_dask_the_command_trains_in_this_process(call, local, tiny, monkeypatch):
     given = []
-    monkeypatch.setattr("rigl_nb.report.commands.installed", lambda: False)
+    monkeypatch.setattr("rigl_nb.cli.commands.installed", lambda: False)
     monkeypatch.setattr(engine, "campaign", lambda *a, workers, **k: given.append(workers) or engine.Summary(1, {}))
     assert call("run")[0] == 0 and given[0].alone
 

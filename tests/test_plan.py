@@ -5,7 +5,7 @@ import time
 import pytest
 from records import made, tiny
 
-from rigl_nb.report import grids
+from rigl_nb.experiments import grids
 from rigl_nb.runs import engine
 from rigl_nb.runs.cost import plan, seconds
 from rigl_nb.spec import RunSpec

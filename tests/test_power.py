@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from rigl_nb.report import power
-from rigl_nb.report.claims import Cell, Claim, judge
+from rigl_nb.claims import power
+from rigl_nb.claims.judge import Cell, Claim, judge
 
 LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
 

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rigl_nb import paths
-from rigl_nb.report import grids
+from rigl_nb.experiments import grids
 
 Row = dict[str, str]
 NONE = "–"

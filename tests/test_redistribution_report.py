@@ -7,9 +7,11 @@ import pytest
 from records import made, tiny
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids, statements, tables, training
-from rigl_nb.report import redistribution as moving
-from rigl_nb.report.claims import Cell
+from rigl_nb.claims import judge, statements
+from rigl_nb.claims.judge import Cell
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables, training
+from rigl_nb.report.sections import redistribution as moving
 from rigl_nb.runs.store import Store
 
 SPEC = tiny("RigL-SM", init="Random", data="cifar10", model="wrn-10-1", density=0.1, epochs=4)
@@ -197,7 +199,7 @@ def test_the_grid_trains_every_cell_of_the_claims():
 
 
 def test_what_the_printed_numbers_say():
-    found = {c.name: claims.judge_published(c, values()) for c in statements.REDISTRIBUTION}
+    found = {c.name: judge.judge_published(c, values()) for c in statements.REDISTRIBUTION}
     assert len(found) == len(statements.REDISTRIBUTION)
     over = found["CIFAR-10: redistribution over RigL"]
     assert over.difference == pytest.approx((0.5 + 0.5 - 0.2 + 0.0) / 4)

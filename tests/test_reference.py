@@ -8,7 +8,7 @@ from types import FunctionType
 
 import pytest
 
-from rigl_nb.report import reference
+from rigl_nb.report.pages import reference
 
 PAGE = reference.page()
 

@@ -16,8 +16,8 @@ from driving import held, run, stored
 
 from rigl_nb import paths
 from rigl_nb.execution import Execution
+from rigl_nb.experiments import grids
 from rigl_nb.methods import METHODS
-from rigl_nb.report import grids
 from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
 from rigl_nb.runs.terminal import count

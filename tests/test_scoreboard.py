@@ -2,8 +2,9 @@
 
 from frames import runs
 
-from rigl_nb.report import grids, tables
-from rigl_nb.report.claims import Cell, Claim, judge, judge_published
+from rigl_nb.claims.judge import Cell, Claim, judge, judge_published
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
 
 TABLE2 = grids.published("table2_cifar10")
 RANDOM, SET, DENSE = Cell("RigL", "Random", 0.1), Cell("SET", "Random", 0.1), Cell("Dense")

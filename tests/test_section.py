@@ -7,8 +7,10 @@ import pytest
 from frames import runs
 from records import made, tiny
 
-from rigl_nb.report import claims, grids, section
-from rigl_nb.report.claims import Cell
+from rigl_nb.claims import judge
+from rigl_nb.claims.judge import Cell
+from rigl_nb.experiments import grids
+from rigl_nb.report.sections import section
 from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
 
@@ -124,7 +126,7 @@ def test_a_run_of_two_sections_is_counted_once(small, monkeypatch):
 
 
 def test_tally():
-    words = [claims.REPRODUCED, claims.NOT_ENOUGH, claims.NOT_ENOUGH]
+    words = [judge.REPRODUCED, judge.NOT_ENOUGH, judge.NOT_ENOUGH]
     assert section.tally(words).splitlines() == [
         "1 of 3 claims reproduced",
         "0 of 3 claims contradicted",

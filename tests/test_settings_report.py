@@ -12,9 +12,10 @@ from frames import runs
 from scipy import stats
 
 from rigl_nb import paths
-from rigl_nb.report import claims, grids
-from rigl_nb.report.claims import Cell
-from rigl_nb.report.statements.settings import ORIGINAL, SETTINGS, with_original
+from rigl_nb.claims import judge
+from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, with_original
+from rigl_nb.experiments import grids
 
 RIGL, ALL = SETTINGS
 
@@ -32,7 +33,7 @@ CELLS = {cell_of(row): float(row["accuracy_original"]) for row in printed()}
 
 
 def judged(claim, frame):
-    return claims.judge(claim, with_original(frame, grids.published("table1")))
+    return judge.judge(claim, with_original(frame, grids.published("table1")))
 
 
 def shifted(offset, noise=0.01) -> pd.DataFrame:

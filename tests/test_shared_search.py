@@ -8,8 +8,8 @@ from dataclasses import replace
 from driving import PLAIN
 from records import ORIGIN
 
-from rigl_nb.report.profiles import PROFILES, Row
-from rigl_nb.report.studies import Study, runs, trials
+from rigl_nb.experiments.profiles import PROFILES, Row
+from rigl_nb.experiments.studies import Study, runs, trials
 from rigl_nb.runs import attempt, engine, turns
 from rigl_nb.runs.store import Store
 

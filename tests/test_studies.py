@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from records import made
 
-from rigl_nb.report import grids, studies
-from rigl_nb.report.grids import PROFILES, Row, plan
-from rigl_nb.report.studies import Study, best, finalists, runs, trials
+from rigl_nb.experiments import grids, studies
+from rigl_nb.experiments.grids import PROFILES, Row, plan
+from rigl_nb.experiments.studies import Study, best, finalists, runs, trials
 
 SMALL = replace(PROFILES["smoke"], trials=6, search_seeds=(0, 1), fresh_seeds=(2, 3))
 ALPHA = Study("alpha", lambda values: Row("RigL", "ERK", 0.1, fields=values), {"alpha": (0.1, 0.6, 0.001)})

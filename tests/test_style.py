@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from rigl_nb.methods import METHODS
-from rigl_nb.report.style import METHOD_STYLE, OTHER_METHOD, Picture, method_style, png, svg
+from rigl_nb.report.figures.style import METHOD_STYLE, OTHER_METHOD, Picture, method_style, png, svg
 
 
 def test_every_method_has_a_colour_and_a_marker_of_its_own():

@@ -9,8 +9,8 @@ import pytest
 from records import made
 
 from rigl_nb import paths
-from rigl_nb.report import grids
-from rigl_nb.report.usage import COMMANDS
+from rigl_nb.cli.usage import COMMANDS
+from rigl_nb.experiments import grids
 from rigl_nb.runs import progress
 from rigl_nb.runs.attempt import Event
 from rigl_nb.runs.progress import display, pieces
@@ -78,7 +78,7 @@ def test_help_says_what_is_left_where_and_gives_examples(call, monkeypatch, name
 
 
 def test_the_examples_can_be_called():
-    from rigl_nb.report.usage import parser
+    from rigl_nb.cli.usage import parser
 
     for name, command in COMMANDS.items():
         for options in command.examples:
@@ -199,7 +199,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 EACH = """
 import sys
 from benchmarks.__main__ import main as measure
-from rigl_nb.report.commands import main
+from rigl_nb.cli.commands import main
 for line in sys.argv[1:]:
     program, *words = line.split()
     try:

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.colors import to_hex
 from records import made, tiny
 
-from rigl_nb.report import training
-from rigl_nb.report.matching import layers
-from rigl_nb.report.style import METHOD_STYLE
+from rigl_nb.experiments.matching import layers
+from rigl_nb.report.figures import training
+from rigl_nb.report.figures.style import METHOD_STYLE
 
 SHAPES = layers("wrn-10-1", "digits")[0]
 COUNTS = {name: 8 for name in SHAPES}

@@ -10,8 +10,9 @@ import pytest
 from records import made
 from tuned import SMALL, fill, hill, save, search
 
-from rigl_nb.report import grids, studies, tuning
-from rigl_nb.report.grids import PROFILES, PUBLISHED
+from rigl_nb.experiments import grids, studies
+from rigl_nb.experiments.grids import PROFILES, PUBLISHED
+from rigl_nb.report.sections import tuning
 from rigl_nb.runs.store import Store, finding
 
 PRINTED = grids.published("table4_tuning")

@@ -8,15 +8,17 @@ import pytest
 from scipy import stats
 from tuned import SMALL, fill, flat, hill, search
 
-from rigl_nb.report import claims, grids, tuning
-from rigl_nb.report.grids import PUBLISHED
-from rigl_nb.report.statements import TUNING
+from rigl_nb.claims import judge
+from rigl_nb.claims.statements import TUNING
+from rigl_nb.experiments import grids
+from rigl_nb.experiments.grids import PUBLISHED
+from rigl_nb.report.sections import tuning
 from rigl_nb.runs.store import Store
 
 
 def verdicts(runs):
     frame = tuning.claim_runs(runs)
-    return {claim.name: claims.judge(claim, frame) for claim in TUNING}
+    return {claim.name: judge.judge(claim, frame) for claim in TUNING}
 
 
 def test_all_cells_of_the_claims_have_runs(store):
@@ -102,7 +104,7 @@ def test_what_the_printed_numbers_say():
     with open(PUBLISHED / "table4_tuning.csv") as stream:
         rows = list(csv.DictReader(stream))
     cells = tuning.printed_cells(grids.published("table4_tuning"))
-    found = {claim.name: claims.judge_published(claim, cells) for claim in TUNING}
+    found = {claim.name: judge.judge_published(claim, cells) for claim in TUNING}
     gains = {init: [] for init in ("Random", "ERK")}
     for row in rows:
         gains[row["init"]].append(float(row["optimal_mean"]) - float(row["reference_mean"]))

@@ -3,7 +3,10 @@
 import pytest
 from records import made
 
-from rigl_nb.report import claims, grids, section, statements, tables, verdicts
+from rigl_nb.claims import judge, statements
+from rigl_nb.experiments import grids
+from rigl_nb.report.figures import tables
+from rigl_nb.report.sections import section, verdicts
 from rigl_nb.runs.store import Store
 
 ACCURACY = {"Dense": 94, "RigL": 92, "SNFS": 92.5, "SET": 91, "Static": 89, "Small-Dense": 88, "Pruning": 92.6}
@@ -20,7 +23,7 @@ def test_every_claim_of_a_section_is_judged_once_by_both(name, no_records):
     found = verdicts.judged(name)
     ours = [verdict.claim for verdict in found.ours]
     assert len(set(ours)) == len(ours) > 0
-    assert {verdict.verdict for verdict in found.ours} == {claims.NOT_ENOUGH}
+    assert {verdict.verdict for verdict in found.ours} == {judge.NOT_ENOUGH}
     if found.published:
         assert [verdict.claim for verdict in found.published] == ours
 
@@ -37,8 +40,8 @@ def test_records_decide_the_verdicts(no_records):
         no_records.save(made(spec, test_accuracy=value))
     found = {v.claim.name: v for v in verdicts.judged("05_1").ours}
     exceeds = found["RigL 2× (ERK) over Pruning"]
-    assert exceeds.verdict == claims.REPRODUCED and exceeds.difference == pytest.approx(93.4 - 92.6)
-    assert found["SET over Static"].verdict == claims.NOT_ENOUGH, "density 0.2 is missing"
+    assert exceeds.verdict == judge.REPRODUCED and exceeds.difference == pytest.approx(93.4 - 92.6)
+    assert found["SET over Static"].verdict == judge.NOT_ENOUGH, "density 0.2 is missing"
     assert section.evidence("05_1")["paper"]["present"].sum() == len(grids.specs("05_1", "paper", density=0.1))
 
 
@@ -54,7 +57,7 @@ def test_counts_add_up(no_records):
     assert (table.loc["all"] == table.loc["5.1"] + table.loc["6.2"]).all()
     assert table.loc["5.1", ("", "claims")] == len(boards["05_1"].ours)
     words = [verdict.verdict for verdict in boards["05_1"].published]
-    for word in (claims.REPRODUCED, claims.CONTRADICTED, claims.INCONCLUSIVE):
+    for word in (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE):
         assert table.loc["5.1", ("published", tables.SYMBOLS[word])] == words.count(word)
         assert table.loc["all", ("ours", tables.SYMBOLS[word])] == 0
 

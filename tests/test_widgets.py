@@ -6,8 +6,8 @@ import re
 import ipywidgets
 import pytest
 
-from rigl_nb.report import widgets
-from rigl_nb.report.style import Picture, png
+from rigl_nb.report.figures import widgets
+from rigl_nb.report.figures.style import Picture, png
 
 
 def draw(height: float, color: str = "C0") -> Picture:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from records import made, result
 
-from rigl_nb.report import grids, studies, tuning
-from rigl_nb.report.grids import PROFILES
+from rigl_nb.experiments import grids, studies
+from rigl_nb.experiments.grids import PROFILES
+from rigl_nb.report.sections import tuning
 
 # The report's data and cells, but one epoch, three trials, two learning rates, two pairs, two seeds.
 SMALL = replace(PROFILES["paper"], epochs=1, trials=3, grid=2, seeds=(0, 1), search_seeds=(0, 1))

@@ -1,1 +1,1 @@
-"""From records to pages: grids of runs, claims, tables, figures and interactive views."""
+"""From records and verdicts to pages."""

@@ -1,0 +1,1 @@
+"""What the report says, as claims that can be tested, and how they are judged."""

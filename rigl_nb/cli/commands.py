@@ -1,0 +1,212 @@
+"""The command line: train what is missing, show what there is, publish records, build the report."""
+
+import argparse
+import errno
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from rigl_nb import paths
+from rigl_nb.cli import usage
+from rigl_nb.cli.usage import FILTERS, LEFT
+from rigl_nb.execution import Execution, cores
+from rigl_nb.experiments import grids, inventory
+from rigl_nb.runs import cost, engine
+from rigl_nb.runs.cluster import Cluster, installed
+from rigl_nb.runs.progress import display
+from rigl_nb.runs.record import hardware
+from rigl_nb.runs.store import Store, finding, publish
+from rigl_nb.runs.terminal import count, fold, program, say
+from rigl_nb.spec import RunSpec
+
+STARTED = time.monotonic()
+FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
+ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), FOLDER)
+ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
+    return program(lambda: _obey(arguments))
+
+
+def _obey(arguments: list[str] | None) -> int:
+    parser = usage.parser()
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        parser.print_help(sys.stderr)
+        return 2
+    for root in (paths.results, paths.build, paths.data):
+        root()  # made absolute once, for kernels and workers
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return COMMANDS[options.name](options) or 0
+    except KeyboardInterrupt:
+        say("\nInterrupted. Finished runs are kept; the same command goes on from here.")
+        return 130
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, RuntimeError) as error:
+        if options.debug:
+            raise
+        say(f"rigl_nb {options.name}: {_advice(error)}")
+        return 1
+
+
+def _advice(error: Exception) -> str:
+    """What went wrong and, where the system says it, what to do about it."""
+    if isinstance(error, OSError) and error.errno in ADVICE:
+        return f"{error.filename or 'a file'}: {error.strerror}. {ADVICE[error.errno]}"
+    return str(error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what is missing."""
+    return _train(options.sections or list(grids.SECTIONS), options)
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Train a profile's missing runs, execute the notebooks with them, and build the report."""
+    from rigl_nb.report.pages import build
+
+    sections = build.sections(options.sections)
+    with_runs = [section for section in sections if section in grids.SECTIONS]
+    if (code := _train(with_runs, options)) or options.dry_run:
+        return code
+    print(build.reproduce(sections, profile=options.profile))
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Build the report from the published records alone."""
+    from rigl_nb.report.pages import build
+
+    print(build.reproduce(build.sections(options.sections), profile=""))
+    return 0
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    """Make the committed notebooks anew, outputs included, from the published records."""
+    from rigl_nb.report.pages import build
+
+    build.make_notebooks(build.sections(options.sections))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Count present, missing and failed runs, and say what the missing ones would cost; or look at a cluster."""
+    if options.scheduler:
+        return _watch(options.scheduler)
+    profiles = [options.profile] if options.profile else grids.PROFILES
+    here = hardware(Execution.best().device)
+    stores = Store(paths.runs()), Store(paths.results())
+    print("\n".join(inventory.lines(options.sections or grids.SECTIONS, profiles, *stores, here)))
+    return 0
+
+
+def _watch(address: str) -> int:
+    from rigl_nb.runs.watch import watch
+
+    find = finding(Store(paths.runs()), Store(paths.results()))
+    specs = [
+        s for section in grids.SECTIONS for profile in grids.PROFILES for s in grids.plan(section, profile, find).specs
+    ]
+    print("\n".join(watch(address, [*specs, *(spec.parent for spec in specs if spec.parent)])))
+    return 0
+
+
+def publish_records(options: argparse.Namespace) -> int:
+    """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
+    source, target = Store(options.folder or paths.runs()), Store(paths.results())
+    if not Path(source.root).is_dir():
+        raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
+    plans = [
+        grids.plan(section, name, finding(target, source)) for name in grids.EVIDENCE for section in grids.SECTIONS
+    ]
+    wanted = [spec for plan in plans for spec in plan.specs]
+    done = publish(source, target, wanted, options.allow_dirty)
+    known = {spec.run_id for spec in wanted}
+    skipped = sum(record.spec.run_id not in known for record in source.records())
+    evidence = " or ".join(grids.EVIDENCE)
+    print(f"{count(len(done), 'record')} published in {paths.results()}")
+    print(f"{skipped} left out: no run of {evidence}")
+    return notebooks(options) if done and not options.keep_notebooks else 0
+
+
+def _train(sections: list[str], options: argparse.Namespace) -> int:
+    local = Store(paths.runs())
+    published = () if options.fresh else (Store(paths.results()),)
+
+    def ask() -> list[RunSpec]:
+        return _selected(sections, options, finding(local, *published))[0]
+
+    specs, future = _selected(sections, options, finding(local, *published))
+    todo = engine.missing(specs, local, *published)
+    cluster = _cluster(options, len(todo))
+    deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
+    best = Execution.best(sharing=options.jobs_per_gpu)
+    records = Store(paths.results()).records() + local.records()
+    total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
+    there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
+    there += f" and {len(future)} whose settings follow from results" if future else ""
+    planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
+    if options.dry_run:
+        print(fold("\n".join([there, *planned])))
+        return 0
+    say("\n".join([there, *planned[-1:]]))
+    if todo:
+        _writable(local.root)
+    execution = best if cluster.alone else None  # elsewhere, what suits the machine that trains
+    summary = engine.campaign(ask, local, published, display, workers=cluster, execution=execution, deadline=deadline)
+    for run_id, reason in summary.failed.items():
+        say(f"failed: {run_id}: {reason}")
+    if summary.failed:
+        say(f"{local.root}/RUN.failed.json has the traceback; the same command tries failed runs again")
+    if summary.left:
+        say(f"{count(summary.left, 'run')} left: the same command goes on from here")
+    return 1 if summary.failed else LEFT if summary.left else 0
+
+
+def _writable(folder: Path) -> None:
+    """Raise OSError now, once, where every run would fail for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
+    """Where to train: as asked, else on a CPU a worker for each core, and on a GPU this process."""
+    given = [name for name in ("workers", "scheduler", "slurm") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]} are two places: name one of them")
+    how = {"jobs": options.jobs_per_gpu, "dashboard": options.dashboard}
+    if given:
+        value = getattr(options, given[0])
+        return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
+    one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
+    return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
+
+
+def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:
+    """The sections' runs that the filters leave, and stand-ins for those that follow from results."""
+    filters = {name: value for name in FILTERS if (value := getattr(options, name, None)) is not None}
+    plans = [grids.plan(section, options.profile, find) for section in sections]
+    named = f"section {', '.join(sections)}" if options.sections else "any section"
+    where = f"{named}, profile {options.profile},"
+    specs = grids.filtered([spec for plan in plans for spec in plan.specs], where, filters)
+    return specs, [spec for plan in plans for spec in plan.future if grids.has(spec, filters)]
+
+
+COMMANDS = {
+    "reproduce": reproduce,
+    "run": run,
+    "status": status,
+    "report": report,
+    "notebooks": notebooks,
+    "publish": publish_records,
+}

@@ -1,0 +1,1 @@
+"""What the report trains: profiles, grids of runs, searches, and the values that it printed."""

@@ -1,0 +1,105 @@
+"""Which runs exist, are missing or failed, by section and profile; and what to do next."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rigl_nb.experiments import grids
+from rigl_nb.runs import cost, engine
+from rigl_nb.runs.record import Record
+from rigl_nb.runs.store import Store, finding
+from rigl_nb.runs.terminal import PROGRAM, count, fold
+from rigl_nb.spec import RunSpec
+
+HEAD = f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7} {'time':>9}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Runs by run id: those wanted, and those to train (also parents that only others want)."""
+
+    wanted: dict[str, RunSpec] = field(default_factory=dict)
+    todo: dict[str, RunSpec] = field(default_factory=dict)
+    future: tuple[RunSpec, ...] = ()  # whose settings follow from results
+
+    def __or__(self, other: "Inventory") -> "Inventory":
+        """Both together; a run of both counts once."""
+        return Inventory(self.wanted | other.wanted, self.todo | other.todo, self.future + other.future)
+
+    @property
+    def total(self) -> int:
+        """How many runs are wanted, those to come included."""
+        return len(self.wanted) + len(self.future)
+
+    @property
+    def missing(self) -> int:
+        """How many of the wanted runs have no record."""
+        return len(self.wanted.keys() & self.todo.keys()) + len(self.future)
+
+    @property
+    def present(self) -> int:
+        """How many of the wanted runs have a record."""
+        return self.total - self.missing
+
+    def cost(self, records: Sequence[Record], hardware: str) -> cost.Estimate | None:
+        """What training the missing ones takes."""
+        return cost.estimate([*self.todo.values(), *self.future], records, hardware)
+
+
+def take(section: str, profile: str, *stores: Store) -> Inventory:
+    """The runs of a section in a profile, and those of them that no store holds."""
+    plan = grids.plan(section, profile, finding(*stores))
+    todo = engine.missing(plan.specs, *stores)
+    by_id = ({spec.run_id: spec for spec in specs} for specs in (plan.specs, todo))
+    return Inventory(*by_id, tuple(plan.future))
+
+
+def lines(
+    sections: Collection[str], profiles: Iterable[str], local: Store, evidence: Store, hardware: str
+) -> list[str]:
+    """The table, a row for each section and profile; then totals, failed runs and the next command."""
+    records = evidence.records() + local.records()
+    tallies = {
+        (section, profile): take(section, profile, local, evidence) for section in sections for profile in profiles
+    }
+    totals: dict[str, Inventory] = {}
+    for (_, profile), runs in tallies.items():
+        totals[profile] = totals.get(profile, Inventory()) | runs
+    failed = _failed(totals, local)
+
+    def row(section: str, profile: str, runs: Inventory) -> str:
+        price = runs.cost(records, hardware)
+        time = cost.duration(price.seconds) if price else "?" if runs.missing else "–"
+        lost = len(failed.keys() & runs.todo.keys())
+        return f"{section:8} {profile:8} {runs.present:8} {runs.missing:8} {lost:7} {time:>9}"
+
+    table = [HEAD, *(row(*key, runs) for key, runs in tallies.items()), ""]
+    table += [row("total", profile, runs) for profile, runs in totals.items()]
+    table += ["", "A run of several sections counts once in the totals.", *_speed(totals, records, hardware)]
+    table += [f"failed: {run_id}: {reason}" for run_id, reason in failed.items()]
+    if failed:
+        table.append(
+            f"{local.root}/RUN.failed.json has the traceback; a failed run is tried again with the missing ones"
+        )
+    return [fold(line) for line in [*table, _next(totals, sections)]]
+
+
+def _failed(totals: Mapping[str, Inventory], local: Store) -> dict[str, str]:
+    """The reasons of crashes, by run id."""
+    todo = {run_id: spec for runs in totals.values() for run_id, spec in runs.todo.items()}
+    return {run_id: reason for run_id, spec in todo.items() if (reason := local.failure(spec))}
+
+
+def _speed(totals: Mapping[str, Inventory], records: Sequence[Record], hardware: str) -> list[str]:
+    """What the times mean, where any are shown."""
+    if prices := [price for runs in totals.values() if (price := runs.cost(records, hardware))]:
+        return [f"time: training the missing runs one after the other, as measured on {prices[0].hardware}"]
+    return ["time: unknown until a first run is timed"] if any(runs.missing for runs in totals.values()) else []
+
+
+def _next(totals: Mapping[str, Inventory], sections: Collection[str]) -> str:
+    """What to do next: the smallest profile that lacks runs."""
+    only = "" if set(sections) == set(grids.SECTIONS) else f" --sections {' '.join(sections)}"
+    for profile, runs in totals.items():
+        if runs.missing:
+            return f"next: {PROGRAM} run --profile {profile}{only}  (trains {count(runs.missing, 'run')})"
+    return f"next: {PROGRAM} report{only}  (makes the report of the published runs)"

@@ -1,0 +1,1 @@
+"""How things look: tables, figures and what moves in a notebook."""

@@ -1,0 +1,234 @@
+"""The report's tables, from runs (`Store.frame`, one row each) and printed values. No files."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from rigl_nb.claims.judge import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_ENOUGH,
+    NOT_PRINTED,
+    PUBLISHED_SEEDS,
+    REPRODUCED,
+    Cell,
+    Verdict,
+)
+
+KEY = ["method", "init", "multiplier", "density"]
+NONE = "–"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+SYMBOLS = {REPRODUCED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_ENOUGH: "…", NOT_PRINTED: NONE}
+_ACCURACY, _FLOPS = "test accuracy", "FLOPs (train, test)"
+
+# Weights, lines and alignment only: the colours are the page's, so a table reads in light and in dark.
+_LAYOUT = [
+    {"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: 0.2em 0.7em;"},
+    {"selector": "caption", "props": "text-align: left; caption-side: top; padding: 0.3em 0;"},
+    {"selector": "tbody th", "props": "font-weight: normal;"},
+]
+_RULE, _BOLD = "border-top: 1px solid;", "font-weight: bold;"
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, std (ddof 1, points), n and collapsed runs of every cell of `runs`, in order of appearance.
+
+    Collapsed runs are part of the mean. A cell without runs has n = 0 and a mean of NaN. `origin` names every run,
+    a line each, with its accuracy.
+    """
+    present = runs["present"].astype(bool)
+    values = runs[["test_accuracy", "train_flops", "test_flops"]].astype(float).where(present)
+    origin = runs["test_accuracy"].map("{:.2f}: ".format) + runs["run_id"]
+    values = values.assign(present=present, collapsed=runs["collapsed"].eq(True), origin=origin.where(present))
+    groups = runs[KEY].join(values).groupby(KEY, sort=False, dropna=False)
+    table = groups.agg(
+        mean=("test_accuracy", "mean"),
+        std=("test_accuracy", "std"),
+        n=("present", "sum"),
+        collapsed=("collapsed", "sum"),
+        train_flops=("train_flops", "mean"),
+        test_flops=("test_flops", "mean"),
+        origin=("origin", lambda lines: "\n".join(lines.dropna())),
+    )
+    return table.reset_index()
+
+
+def comparison(
+    published: pd.DataFrame, evidence: Mapping[str, pd.DataFrame], caption: str = "", uuid: str = "comparison"
+) -> Styler:
+    """Our runs beside the printed values of a results table (`published`: `table2_cifar10`).
+
+    `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
+    density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
+    `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
+    Our FLOPs are those of the profile that fills most cells. Pointing at a mean of ours shows its runs. `uuid` names
+    the table in the page's HTML.
+    """
+    order = published.sort_values(["density", "group"], kind="stable")
+    sources = {"published": _printed(order)}
+    sources |= {name: _measured(runs) for name, runs in evidence.items() if runs["present"].any()}
+    cells = list(sources["published"])
+    index = pd.MultiIndex.from_arrays(
+        [[f"{cell.density:g}" for cell in cells], order["group"].astype(str), [cell.name for cell in cells]],
+        names=["density", "group", "method"],
+    )
+    columns = {(_ACCURACY, name): [_accuracy(rows.get(c)) for c in cells] for name, rows in sources.items()}
+    if "paper" in sources:
+        both = ((sources["paper"].get(cell), sources["published"].get(cell)) for cell in cells)
+        columns["difference", "paper − published"] = [_difference(*pair) for pair in both]
+    columns[_FLOPS, "published"] = [_flops(sources["published"].get(cell), 2) for cell in cells]
+    filled = {name: sum(row["n"] > 0 for row in rows.values()) for name, rows in sources.items()} | {"published": 0}
+    if any(filled.values()):
+        fullest = max(filled, key=filled.get)
+        columns[_FLOPS, fullest] = [_flops(sources[fullest].get(cell), 3) for cell in cells]
+    frame = pd.DataFrame(columns, index=index)
+    styles = pd.DataFrame("", index=index, columns=frame.columns)
+    for name, rows in sources.items():
+        means = pd.Series([float(_mean(rows.get(cell)) or "nan") for cell in cells], index=index)
+        styles.loc[_best(means), (_ACCURACY, name)] = _BOLD
+    rules = np.where(frame.index.to_frame()[["density", "group"]].duplicated(), "", _RULE)
+    styles = styles.add(pd.Series(rules, index=index), axis=0)
+    table = _styled(frame, caption, uuid).apply(lambda _: styles, axis=None)
+    origins = {(_ACCURACY, name): [rows.get(c, {}).get("origin", "") for c in cells] for name, rows in sources.items()}
+    table = table.set_tooltips(pd.DataFrame(origins, index=index), as_title_attribute=True)
+    return table.apply_index(lambda _: rules, axis="index")
+
+
+def live(runs: pd.DataFrame, published: pd.DataFrame | None = None, uuid: str = "live") -> Styler:
+    """Table "on this machine": the runs of one profile, named by data, model and length. No verdict."""
+    ours = _measured(runs)
+    columns = {
+        "method": [cell.name for cell in ours],
+        "density": [f"{cell.density:g}" for cell in ours],
+        _ACCURACY: [_accuracy(row) for row in ours.values()],
+        _FLOPS: [_flops(row, 3) for row in ours.values()],
+    }
+    if published is not None:
+        printed = _printed(published)
+        columns["published, other data and size"] = [_accuracy(printed.get(cell)) for cell in ours]
+    data, model, epochs = ("/".join(map(str, runs[name].unique())) for name in ("data", "model", "epochs"))
+    caption = f"On this machine: {data}, {model}, {epochs} epochs. These runs judge no claim."
+    return _styled(pd.DataFrame(columns), caption, uuid).hide(axis="index")
+
+
+def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = None, caption: str = "") -> Styler:
+    """A table without its index, in the look of the others; `formats` by column, "–" where a value is missing."""
+    styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).hide(axis="index").format(formats, na_rep=NONE)
+    return styler.set_caption(caption) if caption else styler
+
+
+def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid: str = "scoreboard") -> Styler:
+    """Each claim with its difference and 95 % interval, printed and ours, and the verdict in words."""
+    printed = {verdict.claim: verdict for verdict in published}
+    rows = [
+        {
+            "claim": f"“{verdict.claim.quote}” (section {verdict.claim.section})",
+            "tested": f"{verdict.claim.name}: {verdict.claim.statement}",
+            "published": _printed_verdict(printed.get(verdict.claim)),
+            "ours": _interval(verdict),
+            "n": _count(verdict.n, verdict.collapsed),
+            "verdict": f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + _missing(verdict),
+        }
+        for verdict in ours
+    ]
+    columns = ["claim", "tested", "published", "ours", "n", "verdict"]
+    caption = "Differences in points of test accuracy with 95 % intervals; n counts differences of two runs."
+    if not all(verdict.claim.statement.startswith("difference") for verdict in ours):
+        caption += " For standard deviations and collapses n counts runs; shares are in percent."
+    return _styled(pd.DataFrame(rows, columns=columns), caption, uuid).hide(axis="index")
+
+
+def _cell(row: Mapping) -> Cell:
+    init = None if pd.isna(row["init"]) else row["init"]
+    return Cell(row["method"], init, float(row["density"]), int(row["multiplier"]))
+
+
+def _measured(runs: pd.DataFrame) -> dict[Cell, dict]:
+    return {_cell(row): row for row in summary(runs).to_dict("records")}
+
+
+def _printed(published: pd.DataFrame) -> dict[Cell, dict]:
+    """Rows of a printed table in the form of `summary`."""
+    names = {"accuracy_mean": "mean", "accuracy_std": "std"}
+    rows = published.rename(columns=names).assign(collapsed=0, printed=True)
+    rows["n"] = rows["mean"].notna() * PUBLISHED_SEEDS  # a row without a value is one that only we have
+    return {_cell(row): row for row in rows.to_dict("records")}
+
+
+def _mean(row: Mapping | None) -> str:
+    """Format the mean, "" without runs: one decimal, two where the report prints two."""
+    if row is None or not row["n"]:
+        return ""
+    two = "printed" in row and round(row["mean"], 1) != row["mean"]
+    return f"{row['mean']:.{2 if two else 1}f}"
+
+
+def _accuracy(row: Mapping | None) -> str:
+    """Format "91.7 ± 0.18 (n = 3)"; a single run has no spread."""
+    if not _mean(row):
+        return NONE
+    spread = "" if np.isnan(row["std"]) else f" ± {row['std']:.2f}"
+    return f"{_mean(row)}{spread} (n = {_count(row['n'], row['collapsed'])})"
+
+
+def _difference(ours: Mapping | None, printed: Mapping | None) -> str:
+    """Format "+0.12"; a triangle where Welch's test rejects equal means (p < 0.05)."""
+    if not _mean(ours) or not _mean(printed):
+        return NONE
+    from scipy.stats import ttest_ind_from_stats  # slow to import, and of use only beside `paper` runs
+
+    test = ttest_ind_from_stats(*(row[key] for row in (ours, printed) for key in ("mean", "std", "n")), equal_var=False)
+    difference = ours["mean"] - printed["mean"]
+    sign = ("▲ " if difference > 0 else "▼ ") if test.pvalue < 0.05 else ""
+    return f"{sign}{difference:+.2f}".replace("-", "−")
+
+
+def _count(n: int, collapsed: int) -> str:
+    return f"{n}, {collapsed} collapsed" if collapsed else str(n)
+
+
+def _flops(row: Mapping | None, digits: int) -> str:
+    if row is None or np.isnan(row["train_flops"]):
+        return NONE
+    return f"{row['train_flops']:.{digits}f}×, {row['test_flops']:.{digits}f}×"
+
+
+def _best(means: pd.Series) -> pd.Series:
+    """Whether a shown mean is the largest of its density and group; a group with one value has no best."""
+    groups = means.groupby(level=["density", "group"])
+    return (means == groups.transform("max")) & (groups.transform("count") > 1)
+
+
+def _interval(verdict: Verdict | None) -> str:
+    if verdict is None or np.isnan(verdict.difference):
+        return NONE
+    text = f"{verdict.difference:+.2f} [{verdict.low:+.2f},{_NO_BREAK}{verdict.high:+.2f}]"
+    return text.replace("-", "−")
+
+
+def _printed_verdict(verdict: Verdict | None) -> str:
+    if _interval(verdict) == NONE:
+        return NONE
+    partly = ", of the pairs that are printed" if verdict.missing else ""
+    return f"{_interval(verdict)} {SYMBOLS[verdict.verdict]} {verdict.verdict}{partly}"
+
+
+def _missing(verdict: Verdict) -> str:
+    if len(verdict.missing) == 1:
+        return f": {verdict.missing[0].label}"
+    return f" in {len(verdict.missing)} cells" if verdict.missing else ""
+
+
+def _text(value: str) -> str:
+    """Escape for HTML, without line breaks inside "91.7 ± 0.18", "n = 3" and "? inconclusive"."""
+    for unit in (" ± ", "n = ", *(f"{symbol} " for symbol in "✓✗?")):
+        value = value.replace(unit, unit.replace(" ", _NO_BREAK))
+    return html.escape(value, quote=False)
+
+
+def _styled(frame: pd.DataFrame, caption: str, uuid: str) -> Styler:
+    styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).format(_text)
+    return styler.set_caption(caption) if caption else styler

@@ -1,0 +1,1 @@
+"""From notebooks to the pages of one report."""

@@ -1,0 +1,193 @@
+"""Stitch executed notebooks into the report: linked pages, one page that is a single file, a PDF, one notebook."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+
+from rigl_nb import paths
+from rigl_nb.report.pages import reference
+from rigl_nb.report.pages.execute import execute_all
+from rigl_nb.report.pages.onefile import inline, pdf
+from rigl_nb.report.pages.pairs import KERNEL, injected, tidy, write_notebooks
+from rigl_nb.runs import progress
+
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
+    r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
+)
+FRONT = "00_overview"  # the front page, with the contents below it; without it the contents are a page of their own
+README_PICTURE, PICTURED = "docs/mask_update.svg", "01_mask_update"
+
+
+class ReportError(ValueError):
+    """The notebooks ran, but the report could not be made of them."""
+
+
+def sections(wanted: Sequence[str] | None = None) -> list[str]:
+    """Return the sections that have a notebook ("00", "05_1"), in order: all, or the wanted ones."""
+    known = list(dict.fromkeys(_section(source) for source in _sources()))
+    for name in wanted or ():
+        if name not in known:
+            raise ValueError(f"no notebook for section {name!r}: there are {', '.join(known)}")
+    return [name for name in known if not wanted or name in wanted]
+
+
+def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int = 2) -> Path:
+    """Execute the sections' notebooks and stitch them; return the page that is a single file.
+
+    With an empty profile nothing is trained. Raises NotebookError, ReportError.
+    """
+    folder = paths.build() / "notebooks"
+    notebooks = [source.with_suffix(".ipynb") for source in _sources(names)]
+    for notebook in notebooks:
+        if not notebook.exists():
+            raise ValueError(f"{notebook} does not exist: `python -m rigl_nb notebooks` makes it of the .py")
+    pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
+    with progress.pieces(len(pairs) + 1) as announce:
+        execute_all(pairs, {"profile": profile, "interactive": False}, jobs, announce)
+        page = stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
+        announce("the report: done")
+    return page
+
+
+def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
+    """Write the sections' committed notebooks anew, with the outputs that the published records give."""
+    sources = _sources(names)
+    with progress.pieces(len(sources)) as announce:
+        written = write_notebooks(sources, jobs, announce)
+    if any(path.stem == PICTURED for path in written):
+        (paths.ROOT / README_PICTURE).write_text(readme_picture(), encoding="utf-8")
+    return written
+
+
+def readme_picture() -> str:
+    """Return the README's picture: a figure of the committed notebooks, as SVG."""
+    notebook = nbformat.read(paths.ROOT / "notebooks" / f"{PICTURED}.ipynb", 4)
+    for cell in notebook.cells:
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == "fig-eight-after":
+            return cell.outputs[0].data["image/svg+xml"]
+    raise ReportError("notebook 01 has no figure named fig-eight-after, the README's picture")
+
+
+def _sources(names: Sequence[str] | None = None) -> list[Path]:
+    found = sorted((paths.ROOT / "notebooks").glob("[0-9]*.py"))
+    return [source for source in found if not names or _section(source) in names]
+
+
+def _section(notebook: Path) -> str:
+    return re.match(r"\d+(_\d+)*", notebook.stem)[0]
+
+
+def stitch(executed: Sequence[Path], out: Path) -> Path:
+    """Make `out` anew from executed notebooks: html/, report.html, report.pdf, report.ipynb; Sphinx reads source/.
+
+    The PDF needs a Chromium; without one there is none.
+
+    Raises ReportError with Sphinx's log on any of its warnings, and if a page would load from the network.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    source = out / "source"
+    shutil.copytree(paths.ROOT / "docs", source)
+    (source / "reference.md").write_text(reference.page(), encoding="utf-8")
+    notebooks = {path.stem: _cleaned(path) for path in executed}
+    for stem, notebook in notebooks.items():
+        page = _page(notebook, present=set(notebooks))
+        if stem == FRONT:
+            contents = (source / "index.md").read_text(encoding="utf-8").partition("\n")[2]
+            page.cells.append(nbformat.v4.new_markdown_cell(contents, id="contents"))
+            (source / "index.md").unlink()
+        nbformat.write(page, source / f"{'index' if stem == FRONT else stem}.ipynb")
+    nbformat.write(one_notebook(notebooks), out / "report.ipynb")
+    with tempfile.TemporaryDirectory(prefix="rigl-") as scratch, ThreadPoolExecutor() as both:
+        pages = both.submit(_sphinx, "html", source, Path(scratch))
+        single = both.submit(_sphinx, "singlehtml", source, Path(scratch), "-t", "onefile")
+        shutil.move(pages.result(), out / "html")
+        (out / "report.html").write_text(inline(single.result() / "index.html"), encoding="utf-8")
+    for page in [
+        out / "report.html",
+        *sorted((out / "html").rglob("*.html")),
+        *(out / "html").rglob("*.css"),
+    ]:
+        if found := network_references(page.read_text(encoding="utf-8")):
+            raise ReportError(f"{page} would load {', '.join(found)} from the network")
+    pdf(out / "report.html", out / "report.pdf")
+    return out
+
+
+def network_references(text: str) -> list[str]:
+    """Return the addresses from which an HTML or CSS text loads scripts, styles, fonts or images."""
+    return ["".join(match) for match in LOADED.findall(text)]
+
+
+def _cleaned(path: Path):
+    """Read an executed notebook without widgets, run times and papermill's notes."""
+    notebook = nbformat.read(path, 4)
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"{path.stem}-{number}"[-64:]
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs = tidy(cell.outputs, cell.id)
+    return notebook
+
+
+def _page(notebook, present: set[str]):
+    """Return a notebook as a page: no parameter cells, links only to notebooks that are `present`."""
+    page = nbformat.from_dict(notebook)
+    page.cells = [c for c in page.cells if not injected(c) and "parameters" not in c.metadata.get("tags", [])]
+    _link(page, present)
+    return page
+
+
+def _link(notebook, present: set[str]) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            source = LINK.sub(lambda link: link[0] if link[2] in present else link[1], cell.source)
+            cell.source = source.replace(f"({FRONT}.ipynb", "(index.ipynb")
+
+
+def one_notebook(notebooks: dict):
+    """Return the cells of all notebooks, in order, as one notebook that runs from top to bottom."""
+    whole = nbformat.v4.new_notebook(metadata=KERNEL)
+    whole.cells = [cell for notebook in notebooks.values() for cell in nbformat.from_dict(notebook).cells]
+    _link(whole, present=set())
+    code = [cell for cell in whole.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+    nbformat.validate(whole)
+    return whole
+
+
+def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
+    target, doctrees = scratch / builder / "pages", scratch / builder / "doctrees"
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        builder,
+        "-d",
+        doctrees,
+        "-q",
+        "-W",
+        "--keep-going",
+        *options,
+    ]
+    done = subprocess.run(
+        [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise ReportError(f"sphinx could not make the {builder} pages from {source}:\n{done.stdout}")
+    return target

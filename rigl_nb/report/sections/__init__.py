@@ -1,0 +1,1 @@
+"""What one section of the report alone needs, and what all of them share."""

@@ -1,0 +1,235 @@
+"""What a search for a better distribution of equal cost found (section 6.3), and how much of it was luck."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rigl_nb.claims import judge, power
+from rigl_nb.claims.judge import Cell, Verdict
+from rigl_nb.claims.statements import best_over
+from rigl_nb.experiments import grids, studies
+from rigl_nb.experiments.profiles import Profile
+from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
+from rigl_nb.report.sections.family import REFERENCE, member, signed
+from rigl_nb.runs.store import Store
+from rigl_nb.spec import RunSpec
+
+ENDS = {"Uniform": 0.0, "ERK": 1.0}  # of the family that was tried first; this Uniform covers the first layer, too
+BEST = "best of the search"
+ACCENT = "#D55E00"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is there of a profile's search.
+
+    `trials`: those that have ended, in order: exponent, density, mean validation accuracy (`score`). `runs`: those with
+    a record (`Store.frame`), `phase` "search" or "fresh", by their seed. `best`: the exponent with the highest score,
+    None until the search has ended.
+    """
+
+    profile: Profile
+    trials: pd.DataFrame
+    runs: pd.DataFrame
+    best: float | None
+
+    @property
+    def fresh(self) -> pd.DataFrame:
+        """The runs with seeds that the search has not seen."""
+        return self.runs[self.runs["phase"] == "fresh"]
+
+    @property
+    def finalists(self) -> dict[str, Cell]:
+        """The best of the search, the ends and the reference. A best that is not known yet has no runs."""
+        unknown = Cell("RigL", BEST, grids.BUDGETS[0])
+        best = unknown if self.best is None else _cell(member(self.profile, self.best))
+        ends = {name: _cell(member(self.profile, exponent)) for name, exponent in ENDS.items()}
+        return {BEST: best} | ends | {REFERENCE: _cell(grids.spread_reference(self.profile)[0])}
+
+
+def search(profile: Profile, results: Store) -> Search:
+    """The search of a profile as far as records are there."""
+    (study,) = grids.distributions(profile)
+    found = studies.trials(study, profile, results.find)
+    done = [(t.values["exponent"], t.specs[0].density, t.score) for t in found if t.score is not None]
+    trials = pd.DataFrame(done, columns=["exponent", "density", "score"], index=range(1, len(done) + 1))
+    specs = [spec for trial in found for spec in trial.specs]
+    specs += studies.finalists(study, profile, found) + grids.spread_reference(profile)
+    runs = results.frame({spec.run_id: spec for spec in specs}.values())  # a sampler may ask for the same values again
+    runs["phase"] = np.where(runs["seed"].isin(profile.fresh_seeds), "fresh", "search")
+    best = studies.best(found).values["exponent"] if studies.complete(profile, found) else None
+    return Search(profile, trials, runs[runs["present"].astype(bool)], best)
+
+
+def strongest(searches: Iterable[Search]) -> Search:
+    """The first search that has ended, else the first with a trial, else the first."""
+    return min(searches, key=lambda one: (one.best is None, one.trials.empty))
+
+
+def noise(found: Search) -> tuple[float, int]:
+    """Standard deviation of validation accuracy between seeds, pooled over settings, and its degrees of freedom.
+
+    Search and fresh seeds of a setting are apart: the score of the best was chosen for being high.
+    """
+    groups = found.runs.groupby(["config_id", "phase"])["validation_accuracy"].agg(["var", "count"])
+    groups = groups[groups["count"] > 1]
+    freedom = int((groups["count"] - 1).sum())
+    return math.sqrt((groups["var"] * (groups["count"] - 1)).sum() / freedom) if freedom else math.nan, freedom
+
+
+def half_width(found: Search, n: int) -> float:
+    """Half the 95 % interval of a mean of n validation accuracies, by the pooled noise; NaN where it is not known."""
+    std, freedom = noise(found)
+    return judge.student(freedom) * std / math.sqrt(n) if freedom else math.nan
+
+
+def finals(found: Search) -> pd.DataFrame:
+    """The finalists: score in the search, validation accuracy with fresh seeds, `lost` from one to the other, test.
+
+    `error`: standard error of `lost`, from the pooled noise. The best has a row once it is known.
+    """
+    rows, one = {}, noise(found)[0]
+    for name, cell in found.finalists.items():
+        if name == BEST and found.best is None:
+            continue
+        runs = cell.rows(found.runs)
+        first, fresh = (runs[runs["phase"] == phase] for phase in ("search", "fresh"))
+        means = [part["validation_accuracy"].mean() for part in (first, fresh)]
+        error = one * math.sqrt(1 / len(first) + 1 / len(fresh)) if len(first) and len(fresh) else math.nan
+        test = fresh["test_accuracy"]
+        exponent = ({BEST: found.best} | ENDS).get(name, math.nan)
+        rows[name] = (exponent, cell.density, *means, means[0] - means[1], error, test.mean(), test.std(), len(test))
+    columns = ["exponent", "density", "searched", "fresh", "lost", "error", "mean", "std", "n"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns)
+
+
+def verdicts(found: Search) -> dict[str, Verdict]:
+    """Is the best of the search better than each rival? By the rival's name, from fresh seeds alone."""
+    best, rivals = found.finalists[BEST], {k: cell for k, cell in found.finalists.items() if k != BEST}
+    asked = [name for name, cell in rivals.items() if cell != best]
+    return {name: judge.judge(claim, found.fresh) for name, claim in zip(asked, best_over(best, rivals), strict=True)}
+
+
+def paired_std(found: Search) -> tuple[float, int]:
+    """Standard deviation of a difference of test accuracy within a seed, over all finalists; its degrees of freedom.
+
+    √2 times that of what is left of an accuracy without the means of its setting and of its seed.
+    """
+    table = found.fresh.pivot(index="seed", columns="config_id", values="test_accuracy").dropna()
+    if min(table.shape) < 2:
+        return math.nan, 0
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    left = table.sub(table.mean(axis=1), axis=0) - table.mean() + table.to_numpy().mean()
+    return math.sqrt(2 * float((left**2).to_numpy().sum()) / freedom), freedom
+
+
+def seeds_show(std: float, seeds: Iterable[int] = (3, 5, 10, 20, 50)) -> pd.DataFrame:
+    """What n paired seeds can show; `std` is that of one difference.
+
+    `half`: half the 95 % interval. `detected`: the difference that four of five such experiments find.
+    """
+    rows = [(n, power.half_width(std, n), power.detectable(std, n)) for n in seeds]
+    return pd.DataFrame(rows, columns=["n", "half", "detected"])
+
+
+def outcome(found: Search) -> str:
+    """The result in words, a sentence a line, as far as there is one."""
+    name, size = found.profile.name, found.profile.trials
+    if found.best is None:
+        return f"{name}: {len(found.trials)} of {size} trials have ended. There is no result yet."
+    best, judged = finals(found).loc[BEST], verdicts(found)
+    lines = [f"{name}: of {size} trials, exponent {signed(found.best)} scored highest."]
+    if best["n"]:
+        error = "" if math.isnan(best["error"]) else f" ± {best['error']:.2f}"
+        lines.append(
+            f"Its validation accuracy: {best['searched']:.2f} % in the search, {best['fresh']:.2f} % with fresh seeds. "
+            f"Luck of the search: {signed(best['lost'], '+.2f')}{error} points."
+        )
+    lines += [*(_sentence(*one) for one in judged.items()), _answer(judged)]
+    if name != grids.EVIDENCE[0]:
+        lines.append(f"These runs ({found.profile.about}) decide nothing for the report's training.")
+    return "\n".join(lines)
+
+
+def _sentence(rival: str, verdict: Verdict) -> str:
+    if verdict.verdict == judge.NOT_ENOUGH:
+        return f"Best − {rival}: not enough runs."
+    gain, low, high = (signed(value, "+.2f") for value in (verdict.difference, verdict.low, verdict.high))
+    word = {judge.REPRODUCED: "better", judge.CONTRADICTED: "worse"}.get(verdict.verdict, "not told apart")
+    return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], n = {verdict.n}: {word}."
+
+
+def _answer(judged: Mapping[str, Verdict]) -> str:
+    """Whether the search beat both ends of the family."""
+    itself = [rival for rival in ENDS if rival not in judged]
+    word = {rival: verdict.verdict for rival, verdict in judged.items() if rival in ENDS}
+    worse, unshown = ([r for r, w in word.items() if w == kind] for kind in (judge.CONTRADICTED, judge.INCONCLUSIVE))
+    if judge.NOT_ENOUGH in word.values():
+        return "Answer: not enough runs."
+    if worse:
+        return f"Answer: no. The search was misled: its best is worse than {' and '.join(worse)}, beyond the noise."
+    if itself:
+        return f"Answer: no. The search found nothing better than {itself[0]}."
+    if unshown:
+        return f"Answer: not shown. The noise hides whether the best is better than {' and '.join(unshown)}."
+    return "Answer: yes. The best of the search is better than both ends, beyond the noise."
+
+
+def _cell(spec: RunSpec) -> Cell:
+    return Cell(spec.method, spec.initialisation, spec.density, data=spec.data)
+
+
+@rc_context(STYLE)
+def score_by_exponent(found: Search) -> Figure:
+    """Validation accuracy over the exponent: each trial with its number, the band of noise, and fresh seeds.
+
+    The band is where 95 % of the scores would lie if all distributions were equally good, around the median.
+    """
+    figure = Picture(4.0)
+    axis = figure.subplots()
+    axis.set(xlabel="exponent of ERK's ratio", ylabel="validation accuracy (%)", xlim=(-0.6, 1.6))
+    if found.trials.empty:
+        axis.text(0.5, 0.5, "no trial has ended yet", transform=axis.transAxes, ha="center")
+        return figure
+    for name, exponent in ENDS.items():
+        axis.axvline(exponent, color="0.8", linewidth=1, zorder=0)
+        axis.text(exponent, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="bottom")
+    scores, middle = found.trials["score"], found.trials["score"].median()
+    if not math.isnan(half := half_width(found, len(found.profile.search_seeds))):
+        axis.axhspan(middle - half, middle + half, color="0.93", zorder=0, label="noise: 95 % of equal trials")
+    look = {"linestyle": "", "marker": "o", "color": METHOD_STYLE["RigL"]["color"], "markersize": 5}
+    axis.plot(found.trials["exponent"], scores, label="a trial (number: order)", **look)
+    for place, numbers in found.trials.groupby(["exponent", "score"]).groups.items():  # the same twice: "6, 15"
+        words = ", ".join(map(str, numbers))
+        axis.annotate(words, place, (0, 6), textcoords="offset points", ha="center", fontsize=7)
+    _draw_finals(axis, found)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_finals(axis: Axes, found: Search) -> None:
+    table = finals(found)
+    if BEST in table.index:
+        best = table.loc[BEST]
+        ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "color": ACCENT, "linestyle": ""}
+        axis.plot(best["exponent"], best["searched"], label=BEST, **ring)
+    members = table[table["exponent"].notna() & table["fresh"].notna()]
+    if len(members):
+        look = {
+            "marker": "D",
+            "markersize": 5,
+            "markerfacecolor": "none",
+            "color": ACCENT,
+            "linestyle": "",
+            "capsize": 3,
+        }
+        error = [half_width(found, n) for n in members["n"]]
+        axis.errorbar(members["exponent"], members["fresh"], error, label="mean of fresh seeds, 95 %", **look)
+    if not math.isnan(value := table.loc[REFERENCE, "fresh"]):
+        axis.axhline(value, color="0.3", linestyle="--", linewidth=1, label=f"{REFERENCE}, mean of fresh seeds")

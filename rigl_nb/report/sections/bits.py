@@ -1,0 +1,138 @@
+"""Tables and figures of language models: bits per character, the lower the better. From runs and records; no files."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from pandas.io.formats.style import Styler
+
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.distributions import DISTRIBUTIONS, counts
+from rigl_nb.experiments.matching import layers
+from rigl_nb.report.figures import tables
+from rigl_nb.report.figures.style import STYLE, Picture
+from rigl_nb.report.figures.training import groups, trajectory
+from rigl_nb.runs.record import Record
+from rigl_nb.spec import RunSpec
+
+FREQUENCIES = "frequencies alone"  # what a guess costs that knows how often each character is, and nothing else
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, std (ddof 1) and n of the bits of every method and density of `runs` (`Store.frame`), and its means.
+
+    Collapsed runs count; one without a finite number of bits has no part in the mean.
+    """
+    shown = runs[runs["present"].astype(bool)]
+    return (
+        shown.groupby(["method", "density"], sort=False)
+        .agg(
+            bits=("test_bits", "mean"),
+            std=("test_bits", "std"),
+            n=("present", "size"),
+            collapsed=("collapsed", "sum"),
+            accuracy=("test_accuracy", "mean"),
+            train_flops=("train_flops", "mean"),
+            test_flops=("test_flops", "mean"),
+        )
+        .reset_index()
+    )
+
+
+def table(evidence: Mapping[str, pd.DataFrame], uuid: str, caption: str = "") -> Styler:
+    """Bits per character of every method, in a column for each profile that has runs; below, guessing by frequency.
+
+    Accuracy and FLOPs are those of the last of these profiles.
+    """
+    found = {name: summary(runs) for name, runs in evidence.items() if runs["present"].any()}
+    if not found:
+        return tables.plain(pd.DataFrame({"method": ["no run yet"]}), uuid, caption=caption)
+    order = pd.concat([part[["method", "density"]] for part in found.values()]).drop_duplicates()
+    rows = []
+    for method, density in order.itertuples(index=False):
+        row = {"method": method, "density": f"{density:g}"}
+        for name, part in found.items():
+            mine = part[(part["method"] == method) & (part["density"] == density)]
+            row[f"bits per character, {name}"] = cell(mine.iloc[0]) if len(mine) else tables.NONE
+        if len(mine):
+            row["next character right"] = f"{mine['accuracy'].item():.1f} %"
+            row["FLOPs (train, test)"] = f"{mine['train_flops'].item():.3f}×, {mine['test_flops'].item():.3f}×"
+        rows.append(row)
+    (name,) = {name for runs in evidence.values() for name in runs["data"]}
+    guess = {f"bits per character, {profile}": f"{SOURCES[name].baseline:.3f}" for profile in found}
+    return tables.plain(pd.DataFrame([*rows, {"method": FREQUENCIES} | guess]), uuid, caption=caption)
+
+
+def cell(row: Mapping) -> str:
+    """Format "2.016 ± 0.004 (n = 3)"; a single run has no spread."""
+    spread = "" if np.isnan(row["std"]) else f" ± {row['std']:.3f}"
+    collapsed = f", {row['collapsed']} collapsed" if row["collapsed"] else ""
+    return f"{row['bits']:.3f}{spread} (n = {row['n']}{collapsed})".replace(" ± ", "\xa0±\xa0").replace(
+        "n = ", "n\xa0=\xa0"
+    )
+
+
+def shapes(spec: RunSpec, pruned: Iterable[Record] = ()) -> pd.DataFrame:
+    """Shape, weights and share of a prediction's FLOPs of every layer that can be masked; its density by distribution.
+
+    Random and ERK at the run's density; `pruned`: where Pruning ended, the mean of its records.
+    """
+    sizes, cost = layers(spec.model, spec.data)
+    found = pd.DataFrame(index=pd.Index(sizes, name="layer"))
+    found["shape"] = ["\xa0×\xa0".join(map(str, shape)) for shape in sizes.values()]
+    found["weights"] = [int(np.prod(shape)) for shape in sizes.values()]
+    found["share of FLOPs"] = [cost[name] / sum(cost.values()) for name in sizes]
+    for name in ("Random", "ERK"):
+        active = counts(sizes, DISTRIBUTIONS[name](sizes, spec.density))
+        found[f"density, {name}"] = pd.Series(active) / found["weights"]
+    if ends := [trajectory(record)[-1] for record in pruned]:
+        found["density, after Pruning"] = pd.DataFrame(ends).mean()
+    return found.reset_index()
+
+
+@rc_context(STYLE)
+def curves(records: Iterable[Record]) -> Figure:
+    """Bits per character of the validation text after every epoch: a thin line for a seed, a thick one for the mean."""
+    figure, shown = Picture(3.4), groups(records)
+    axis = figure.subplots()
+    for group in shown:
+        values = np.array([[row["validation_bits"] for row in record.history] for record in group.records], float)
+        epochs = [row["epoch"] for row in group.records[0].history]
+        if len(values) > 1:
+            axis.plot(epochs, values.T, color=group.color, linewidth=0.6, alpha=0.45)
+        label = f"{group.name} (n = {len(values)})"
+        axis.plot(epochs, values.mean(0), color=group.color, marker=group.marker, markersize=4, label=label)
+    axis.set(xlabel="epoch", ylabel="validation bits per character")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if shown:
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def settings(spec: RunSpec) -> pd.DataFrame:
+    """The network, the text and the recipe of a run."""
+    source, hidden = SOURCES[spec.data], int(spec.model.removeprefix("gru-"))
+    values = {
+        "text": "documentation of Python",
+        "symbols": source.classes,
+        "embedding": hidden // 4,
+        "state of the GRU": hidden,
+        "readout": "one layer",
+        "density": f"{spec.density:g}",
+        "optimizer": spec.optimizer,
+        "learning rate": f"{spec.learning_rate:g}",
+        "characters of a window": source.shape[0],
+        "windows of a batch": spec.batch_size,
+        "largest gradient norm": f"{spec.clip:g}",
+        "iterations": f"{spec.total_steps:,}",
+    }
+    return pd.DataFrame({"setting": values.keys(), "here": values.values()})
+
+
+def order(runs: pd.DataFrame) -> str:
+    """The methods from the fewest bits to the most, by the means of their runs: "Dense 2.05, RigL 2.3"."""
+    best = summary(runs).sort_values("bits")
+    return ", ".join(f"{row.method} {row.bits:.2f}" for row in best.itertuples())

@@ -1,0 +1,154 @@
+"""What the notebooks of the report's sections share: their evidence, training on this machine, the verdict."""
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from rigl_nb import paths
+from rigl_nb.claims import judge
+from rigl_nb.data.sources import SOURCES
+from rigl_nb.experiments import grids, inventory
+from rigl_nb.report.figures import live, tables
+from rigl_nb.report.sections import bits
+from rigl_nb.runs import cost, engine, progress
+from rigl_nb.runs.record import Record
+from rigl_nb.runs.store import Store, finding
+from rigl_nb.runs.terminal import count
+from rigl_nb.spec import RunSpec
+
+
+def number(name: str) -> str:
+    """A section's number as the report writes it: "5.1" for "05_1"."""
+    return name.lstrip("0").replace("_", ".")
+
+
+def sizes(name: str) -> str:
+    """What each profile trains of the section, a line each."""
+    lines, found = [], {profile: grids.plan(name, profile) for profile in grids.PROFILES}
+    text = any(SOURCES[spec.data].text for plan in found.values() for spec in plan.specs)
+    for profile, plan in found.items():
+        first, runs = next(iter(plan.specs), None), len(plan.specs) + len(plan.future)
+        about = grids.PROFILES[profile].about
+        if text:  # a profile's words are about images
+            about = f"{first.data}, {first.model}, {count(first.total_epochs, 'epoch')}" if first else "nothing"
+        lines.append(f"{profile:6} {about}, {runs} runs")
+    return "\n".join(lines)
+
+
+def plans(name: str) -> dict[str, grids.Plan]:
+    """The section's runs in each profile that counts as evidence, as far as published records decide them."""
+    return {profile: grids.plan(name, profile, Store(paths.results()).find) for profile in grids.EVIDENCE}
+
+
+def evidence(name: str) -> dict[str, pd.DataFrame]:
+    """The section's published runs, by profile, one row each; a run without a record has no numbers."""
+    results = Store(paths.results())
+    return {profile: results.frame(plan.specs) for profile, plan in plans(name).items()}
+
+
+def records(name: str) -> dict[str, list[Record]]:
+    """The section's published records, by profile, in the order of its grids."""
+    find = Store(paths.results()).find
+    return {profile: [r for spec in plan.specs if (r := find(spec))] for profile, plan in plans(name).items()}
+
+
+def banner(name: str) -> Markdown:
+    """The share of runs present in each profile, what the rest costs, and the command that trains it."""
+    results = Store(paths.results())
+    known, found = results.records(), plans(name)
+    frames = {profile: results.frame(plan.specs) for profile, plan in found.items()}
+    missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
+    costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
+    return Markdown(shares(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
+
+
+def shares(
+    evidence: Mapping[str, pd.DataFrame],
+    costs: Mapping[str, object] | None = None,
+    section: str | None = None,
+    future: Mapping[str, int] | None = None,
+) -> str:
+    """Share of runs present, one Markdown line per profile, with the command that trains the rest.
+
+    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
+    """
+    lines = []
+    for name, runs in evidence.items():
+        present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
+        line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
+        if present < len(runs) + later:
+            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
+            filters = f" --sections {section}" if section else ""
+            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def overview() -> pd.DataFrame:
+    """How many runs of every section are published, by profile: "49 of 49"; "–" where a profile has none."""
+    rows = []
+    for name in grids.SECTIONS:
+        row = {"section": number(name)}
+        for profile, runs in _published(name).items():
+            row[profile] = f"{runs.present} of {runs.total}" if runs.total else tables.NONE
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def totals() -> dict[str, tuple[int, int]]:
+    """Published runs and all runs of each profile; a run that two sections need counts once."""
+    sections = [_published(name) for name in grids.SECTIONS]
+    whole = {profile: reduce(or_, (runs[profile] for runs in sections)) for profile in grids.EVIDENCE}
+    return {profile: (runs.present, runs.total) for profile, runs in whole.items()}
+
+
+def _published(name: str) -> dict[str, inventory.Inventory]:
+    results = Store(paths.results())
+    return {profile: inventory.take(name, profile, results) for profile in grids.EVIDENCE}
+
+
+def train(
+    name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, interactive: bool = False
+) -> pd.DataFrame:
+    """Train what no record holds of a profile's runs, then return what this machine trained of them.
+
+    `workers`: how many runs train at a time, or a cluster (`Cluster.parse`), whose dashboard is then named.
+    An empty profile trains nothing. Stop it at any time: finished runs are kept, the others go on from checkpoints.
+    `interactive`: bars and a Stop button for JupyterLab, else lines of text. Raises RuntimeError with the reasons when
+    runs crash.
+    """
+    local, results = Store(paths.runs()), Store(paths.results())
+
+    def ask() -> list[RunSpec]:
+        return grids.plan(name, profile, finding(local, results), **filters).specs if profile else []
+
+    panel = live.Panel() if interactive else None
+    watched = {"show": panel.watch, "asked": panel.asked} if panel else {"show": progress.display}
+    summary = engine.campaign(ask, local, [results], workers=workers, **watched)
+    if summary.failed:
+        raise RuntimeError(f"{len(summary.failed)} runs failed: {summary.failed}")
+    if summary.left:
+        print(f"stopped: {count(summary.left, 'run')} left, the same cell goes on from here")
+    return local.frame(ask())
+
+
+def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None) -> None:
+    """The runs of this machine, a table for each network; `published`: printed values by the data it stands for."""
+    for model, part in here.groupby("model", sort=False):
+        if part["test_bits"].any():
+            display(bits.table({"here": part}, f"live-{model}", caption=f"On this machine: {model}. No verdict."))
+        elif part["present"].any():
+            printed = (published or {}).get("cifar100" if model.startswith("resnet") else "cifar10")
+            display(tables.live(part, printed, uuid=f"live-{model}"))
+    if not here["present"].any():
+        print("No run was trained here: none is asked for, or all are published.")
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How many claims got which verdict, a line each."""
+    verdicts = list(verdicts)
+    words = (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE, judge.NOT_ENOUGH)
+    return "\n".join(f"{verdicts.count(word)} of {len(verdicts)} claims {word}" for word in words)
