@@ -12,13 +12,13 @@ interactive = True
 
 # %% tags=["hide-input"]
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import glance, section, verdicts
+from rigl_nb.report.sections import overview, shared, verdicts
 
 boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-glance.answer(boards)
+overview.answer(boards)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-glance", "caption": "The central claims. A line with a marker is a difference of two methods and its 95 % interval, in points of test accuracy; in brackets the section. A claim is reproduced when the whole interval lies in the coloured band."}, "image": {"alt": "Central claims as horizontal intervals around zero, a line each, with bands where they hold. At the right the verdicts, by the printed values and by our paper runs."}}
-glance.forest(glance.headlines(boards))
+overview.forest(overview.headlines(boards))
 
 # %% [markdown]
 # ## The notebooks
@@ -48,7 +48,7 @@ glance.forest(glance.headlines(boards))
 # trains exactly as the report did, can earn a verdict.
 
 # %%
-tables.plain(section.overview(), "evidence")
+tables.plain(overview.runs(), "evidence")
 
 # %% [markdown]
 # Each notebook says what the missing runs would cost, and the command that trains them. `python -m rigl_nb status` says
@@ -78,4 +78,4 @@ tables.plain(verdicts.counts(boards).reset_index(), "counts")
 # ## Verdict
 
 # %%
-print(section.tally(v.verdict for board in boards.values() for v in board.ours))
+print(shared.outcomes(v.verdict for board in boards.values() for v in board.ours))

@@ -32,7 +32,7 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
 from rigl_nb.experiments.grids import PROFILES, Row
 from rigl_nb.report.figures import style, tables
-from rigl_nb.report.sections import section, verdicts
+from rigl_nb.report.sections import shared, verdicts
 
 # %% tags=["hide-input"]
 rcParams.update(style.STYLE)
@@ -307,7 +307,7 @@ figure
 # Records of one profile never pass for another's. Only `paper` earns a verdict. These are the sizes of Table 1:
 
 # %%
-print(section.sizes("04"))
+print(shared.sizes("04"))
 
 # %% [markdown]
 # The table holds for the whole report. Epochs and iterations are those of CIFAR-10 or of what stands in for it.
@@ -449,8 +449,8 @@ compared(schedule + updates.lstrip() + measuring.lstrip(), "computed")
 # ## Table 1: the evidence so far
 
 # %%
-evidence = section.evidence("04")
-section.banner("04")
+evidence = shared.evidence("04")
+shared.banner("04")
 
 # %% [markdown]
 # ## Table 1
@@ -552,13 +552,13 @@ tables.scoreboard(ours, uuid="claims-04")
 # `python -m rigl_nb run --section 04`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("04", profile, filters, workers, interactive)
+here = shared.train("04", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here)
+shared.show(here)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-print(section.tally(verdict.verdict for verdict in ours))
+print(shared.outcomes(verdict.verdict for verdict in ours))

@@ -18,7 +18,7 @@ interactive = True
 from rigl_nb.claims import instability, judge, statements
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import plots, tables, training
-from rigl_nb.report.sections import section, verdicts
+from rigl_nb.report.sections import shared, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -32,15 +32,15 @@ from rigl_nb.report.sections import section, verdicts
 # did, can earn a verdict. The smaller ones show that everything works, and what a sparse run looks like.
 
 # %%
-print(section.sizes("05_1"))
+print(shared.sizes("05_1"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-evidence = section.evidence("05_1")
+evidence = shared.evidence("05_1")
 printed = grids.published("table2_cifar10")
-section.banner("05_1")
+shared.banner("05_1")
 
 # %% [markdown]
 # ## Table 2
@@ -79,7 +79,7 @@ plots.accuracy_by_density(evidence["paper"], figure_1)
 labels = ("Dense", "Static", "SET", "RigL", "RigL (ERK)")
 chosen = [
     [r for r in found if r.spec.label in labels and r.spec.density in (0.1, 1.0)]
-    for found in section.records("05_1").values()
+    for found in shared.records("05_1").values()
 ]
 training.training_plots(max(chosen, key=len))
 
@@ -125,13 +125,13 @@ tables.scoreboard(unstable, judged.published, uuid="claims-05-1-instability")
 # `python -m rigl_nb run --section 05_1`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("05_1", profile, filters, workers, interactive)
+here = shared.train("05_1", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here, {"cifar10": printed})
+shared.show(here, {"cifar10": printed})
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-print(section.tally(verdict.verdict for verdict in judged.ours))
+print(shared.outcomes(verdict.verdict for verdict in judged.ours))

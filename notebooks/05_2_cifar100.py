@@ -22,7 +22,7 @@ from IPython.display import Markdown
 from rigl_nb.claims.statements import cifar
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import plots, tables, training
-from rigl_nb.report.sections import section, verdicts
+from rigl_nb.report.sections import shared, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -37,15 +37,15 @@ from rigl_nb.report.sections import section, verdicts
 # profile can earn a verdict.
 
 # %%
-print(section.sizes("05_2"))
+print(shared.sizes("05_2"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-evidence = section.evidence("05_2")
+evidence = shared.evidence("05_2")
 printed = grids.published("table3_cifar100")
-section.banner("05_2")
+shared.banner("05_2")
 
 # %% [markdown]
 # ## Table 3
@@ -85,7 +85,7 @@ plots.accuracy_by_density(evidence["paper"], printed, PANELS)
 
 # %% tags=["hide-input"]
 strongest = next(
-    (records for records in section.records("05_2").values() if records), []
+    (records for records in shared.records("05_2").values() if records), []
 )
 labels = ("Dense", "Static", "SET", "RigL", "RigL (ERK)")
 chosen = [
@@ -246,13 +246,13 @@ for number, data in {2: "cifar10", 3: "cifar100"}.items():
 # `python -m rigl_nb run --section 05_2`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("05_2", profile, filters, workers, interactive)
+here = shared.train("05_2", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here, {"cifar100": printed})
+shared.show(here, {"cifar100": printed})
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-print(section.tally(verdict.verdict for verdict in judged.ours))
+print(shared.outcomes(verdict.verdict for verdict in judged.ours))

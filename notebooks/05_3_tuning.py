@@ -22,7 +22,7 @@ from rigl_nb import paths
 from rigl_nb.claims import judge, power
 from rigl_nb.experiments import grids, studies
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import landscapes, section, tuning, verdicts
+from rigl_nb.report.sections import shared, tuning, tuning_landscapes, verdicts
 from rigl_nb.runs.store import Store
 
 # %% [markdown]
@@ -39,7 +39,7 @@ from rigl_nb.runs.store import Store
 # search each of its six cells with 15 trials.
 
 # %%
-print(section.sizes("05_3"))
+print(shared.sizes("05_3"))
 
 # %% [markdown]
 # `quick` tunes nothing: its networks learn for three epochs, and differences between settings would drown in noise. It
@@ -82,7 +82,7 @@ with_rates = [name for name, runs in found.items() if len(tuning.means(runs.rate
 strongest, of_rates = [*with_trials, "paper"][0], [*with_rates, "paper"][0]
 
 # %% tags=["hide-input"]
-section.banner("05_3")
+shared.banner("05_3")
 
 # %%
 for name, runs in found.items():
@@ -171,7 +171,7 @@ tables.plain(lead, "luck", forms, caption) if len(lead) else none
 # without trials show only the reference and the published optimum.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "contours", "caption": "The trials of each search. Colour: validation accuracy below the best trial, in points. Dots: trials."}, "image": {"alt": "Six panels of ΔT over α, one for each initialization and density, with the reference, the published optimum and, where there are trials, the best one. The published optima are spread over the whole range."}}
-landscapes.contours(tuning.means(found[strongest].trials), printed)
+tuning_landscapes.contours(tuning.means(found[strongest].trials), printed)
 
 # %% [markdown]
 # ## Figure 2: the learning rate
@@ -181,7 +181,7 @@ landscapes.contours(tuning.means(found[strongest].trials), printed)
 # pairs. Look for a flat top at 0.05 and 0.1, at the same place for all densities and for the dense model.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "figure-2", "caption": "Figure 2 of the report: test accuracy over the learning rate, from our runs."}, "image": {"alt": "Two panels, Random and ERK: test accuracy over the learning rate on a logarithmic axis, a line for each density and one for the dense model; empty as long as there is no run."}}
-landscapes.learning_rates(tuning.means(found[of_rates].rates))
+tuning_landscapes.learning_rates(tuning.means(found[of_rates].rates))
 
 # %% [markdown]
 # ## Above 0.1
@@ -240,7 +240,7 @@ print(f"Gain expected of pure noise, chosen by test accuracy: {chance:+.2f}")
 # `python -m rigl_nb run --section 05_3`.
 
 # %% tags=["nbval-ignore-output"]
-trained = section.train("05_3", profile, filters, workers, interactive)
+trained = shared.train("05_3", profile, filters, workers, interactive)
 print(f"{trained['present'].sum()} runs were trained here")
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -263,11 +263,11 @@ else:
 # %% tags=["hide-input", "nbval-ignore-output"]
 if here is not None and here.any:
     points, tuned_at = tuning.means(here.trials), here.profile.tuned_densities
-    display(landscapes.contours(points, printed, tuned_at))
-    display(landscapes.learning_rates(tuning.means(here.rates)))
+    display(tuning_landscapes.contours(points, printed, tuned_at))
+    display(tuning_landscapes.learning_rates(tuning.means(here.rates)))
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-print(section.tally([*(verdict.verdict for verdict in judged.ours), strict]))
+print(shared.outcomes([*(verdict.verdict for verdict in judged.ours), strict]))

@@ -24,7 +24,7 @@ import pandas as pd
 from rigl_nb.claims import judge, statements
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import budgets, section, verdicts
+from rigl_nb.report.sections import accuracy_by_flops, shared, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -38,14 +38,14 @@ from rigl_nb.report.sections import budgets, section, verdicts
 # - *equal FLOPs*: the same cost, and ERK has fewer weights.
 
 # %%
-print(section.sizes("06_1"))
+print(shared.sizes("06_1"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-evidence = section.evidence("06_1")
-section.banner("06_1")
+evidence = shared.evidence("06_1")
+shared.banner("06_1")
 
 # %% [markdown]
 # ## Equal FLOPs
@@ -58,7 +58,8 @@ section.banner("06_1")
 # costs again, from whole weights.
 
 # %%
-pairs = {name: budgets.matched(grids.PROFILES[name]) for name in grids.EVIDENCE}
+sizes = {name: grids.PROFILES[name] for name in grids.EVIDENCE}
+pairs = {name: accuracy_by_flops.matched(size) for name, size in sizes.items()}
 table = (
     pairs["paper"]
     .drop(columns=["data"])
@@ -98,9 +99,9 @@ for name, row in pairs["paper"].groupby("report", sort=False):
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "figure-3", "caption": "Figure 3 of the report: test accuracy of RigL at equal FLOPs. Open markers: published. Filled markers: ours. At the two smaller costs the printed Random lies above the printed ERK."}, "image": {"alt": "Two panels, CIFAR-10 and CIFAR-100: accuracy over training FLOPs. The published Random lies above ERK at the two small budgets and meets it at the largest."}}
 figure_3 = grids.published("figure3_flops")
-printed = budgets.published(figure_3, grids.DATA, pairs["paper"])
-ours_3 = budgets.measured(evidence["paper"], pairs["paper"])
-budgets.accuracy_by_flops(printed, ours_3)
+printed = accuracy_by_flops.published(figure_3, grids.DATA, pairs["paper"])
+ours_3 = accuracy_by_flops.measured(evidence["paper"], pairs["paper"])
+accuracy_by_flops.accuracy_by_flops(printed, ours_3)
 
 # %% [markdown]
 # The same as a table, with the runs of all profiles. A row is a budget and a source. The last column is Random minus
@@ -108,7 +109,7 @@ budgets.accuracy_by_flops(printed, ours_3)
 # epochs. A difference of a point or two between two such runs means nothing, so they get no verdict.
 
 # %%
-compared = budgets.comparison(printed, evidence, pairs)
+compared = accuracy_by_flops.comparison(printed, evidence, pairs)
 
 # %% tags=["hide-input"]
 
@@ -124,7 +125,7 @@ def accuracy(row, init):
 
 # %% tags=["hide-input"]
 shown = compared.index.to_frame(index=False)
-for init in budgets.INITS:
+for init in accuracy_by_flops.INITS:
     shown[init] = [accuracy(row, init) for _, row in compared.iterrows()]
 shown["Random − ERK"] = compared["difference"].to_numpy()
 shown = shown.rename(columns={"report": "data", "budget": "budget: Random at"})
@@ -240,13 +241,13 @@ for claim in statements.EQUAL_COUNT:
 # `python -m rigl_nb run --section 06_1`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("06_1", profile, filters, workers, interactive)
+here = shared.train("06_1", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here)
+shared.show(here)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-print(section.tally(verdict.verdict for verdict in judged.ours))
+print(shared.outcomes(verdict.verdict for verdict in judged.ours))

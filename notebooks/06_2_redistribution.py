@@ -19,7 +19,7 @@ import pandas as pd
 
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import redistribution, section, verdicts
+from rigl_nb.report.sections import redistribution, shared, verdicts
 
 # %% [markdown]
 # ## What was run
@@ -38,16 +38,16 @@ from rigl_nb.report.sections import redistribution, section, verdicts
 # about the first. So we add a fourth group: it copies only the densities, and draws the masks anew.
 
 # %%
-print(section.sizes("06_2"))
+print(shared.sizes("06_2"))
 
 # %% [markdown]
 # ## The evidence so far
 
 # %%
-evidence = section.evidence("06_2")
+evidence = shared.evidence("06_2")
 table5 = grids.published("table5_redistribution")
 printed = redistribution.printed(table5, grids.DATA)
-section.banner("06_2")
+shared.banner("06_2")
 
 # %% [markdown]
 # ## Table 5
@@ -84,7 +84,7 @@ table_5("cifar100", "Table 5: ResNet-50 on CIFAR-100.")
 # The report's figure is for density 0.2. Where no such run exists, this one is for density 0.1: its title says so.
 
 # %% tags=["hide-input"]
-found = section.records("06_2")
+found = shared.records("06_2")
 moved = {
     name: [r.spec for r in every if len(r.active) > 1 and r.spec.data == "cifar10"]
     for name, every in found.items()
@@ -259,10 +259,10 @@ for row in repeated.itertuples():
 # `python -m rigl_nb run --section 06_2`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("06_2", profile, filters, workers, interactive)
+here = shared.train("06_2", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(
+shared.show(
     here, {name: printed[printed["data"] == name] for name in grids.DATA.values()}
 )
 
@@ -271,4 +271,4 @@ section.show(
 
 # %%
 words = [verdict.verdict for verdict in judged.ours] + list(scores["verdict"])
-print(section.tally(words))
+print(shared.outcomes(words))

@@ -24,8 +24,8 @@ from rigl_nb import paths
 from rigl_nb.claims import power
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import beyond, family, section
-from rigl_nb.report.sections.family import signed
+from rigl_nb.report.sections import beyond, beyond_family, shared
+from rigl_nb.report.sections.beyond_family import signed
 from rigl_nb.runs.store import Store
 
 # %% [markdown]
@@ -38,7 +38,7 @@ from rigl_nb.runs.store import Store
 # All runs are RigL on CIFAR-10. All cost what Random costs at density 0.1.
 
 # %%
-print(section.sizes("06_3"))
+print(shared.sizes("06_3"))
 
 # %% [markdown]
 # ## The evidence so far
@@ -47,7 +47,7 @@ print(section.sizes("06_3"))
 # ended.
 
 # %% tags=["hide-input"]
-section.banner("06_3")
+shared.banner("06_3")
 
 # %% [markdown]
 # ## One number between Uniform and ERK
@@ -67,8 +67,8 @@ section.banner("06_3")
 # shows what remains free: where the weights are.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "distribution-family", "caption": "Density of every layer of WRN-22-2 for five exponents and for Random. All cost the same. The larger the exponent, the more small layers get and the less is left for large ones."}, "image": {"alt": "Density over the layers on a log scale, one line per exponent. Exponent 0 is flat. With a growing exponent the shortcuts, the first layer and the classifier become dense, and the last blocks sparse."}}
-members = family.family(grids.PROFILES["paper"])
-family.layer_densities(members)
+members = beyond_family.family(grids.PROFILES["paper"])
+beyond_family.layer_densities(members)
 
 # %% [markdown]
 # ## All of them cost the same
@@ -77,7 +77,7 @@ family.layer_densities(members)
 # fractions of the dense network's ([notebook 03](03_flops.ipynb)).
 
 # %%
-costs = family.costs(members)
+costs = beyond_family.costs(members)
 
 # %% tags=["hide-input"]
 table = costs.rename_axis("distribution").reset_index()
@@ -232,10 +232,10 @@ tables.plain(shows, "power", dict.fromkeys(shows.columns[1:], "{:.2f}"))
 # `python -m rigl_nb run --section 06_3`. The table below mixes the seeds of the search with fresh ones.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("06_3", profile, filters, workers, interactive)
+here = shared.train("06_3", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here)
+shared.show(here)
 
 # %% [markdown]
 # ## Verdict
@@ -249,4 +249,4 @@ tables.scoreboard(ours, uuid="claims-06-3")
 
 # %%
 print(beyond.outcome(searches["paper"]).splitlines()[-1])
-print(section.tally(verdict.verdict for verdict in ours))
+print(shared.outcomes(verdict.verdict for verdict in ours))

@@ -31,7 +31,7 @@ from rigl_nb.claims import power
 from rigl_nb.experiments import grids
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.report.figures import style, tables
-from rigl_nb.report.sections import audit, budgets, section
+from rigl_nb.report.sections import accuracy_by_flops, audit, shared
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import evaluate, train
@@ -59,10 +59,10 @@ tables.plain(pd.DataFrame(BEHAVIOURS.items(), columns=columns), "behaviours")
 # ## Where the runs stand
 
 # %%
-print(section.sizes("08"))
+print(shared.sizes("08"))
 
 # %% tags=["hide-input"]
-section.banner("08")
+shared.banner("08")
 
 # %% [markdown]
 # ## 1. Dense layers lose weights at every update
@@ -141,7 +141,7 @@ if not (measured["n"] > 1).any():
 
 # %% tags=["hide-input"]
 machines = {}
-for record in section.records("08")[strongest]:
+for record in shared.records("08")[strongest]:
     code = ", ".join(record.spec.published_code) or "ordinary"
     name = f"{record.spec.method} at {record.spec.density:g}, {code}"
     machines.setdefault(record.provenance["hardware"], set()).add(name)
@@ -486,7 +486,9 @@ too_much = 2 / (
 )  # twice the dense cost, in one of ΔT + 1 steps
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
     for density in (0.1, 0.2, 0.5):
-        test = budgets.inference(model, audit.NETWORKS[model], "Random", density)
+        test = accuracy_by_flops.inference(
+            model, audit.NETWORKS[model], "Random", density
+        )
         right = flops.train_fraction("RigL", test)
         rows.append((name, density, right, right + too_much, too_much / right))
 columns = ["network", "density", "by the rule", "by the script", "too large by"]
@@ -500,7 +502,7 @@ tables.plain(pd.DataFrame(rows, columns=columns), "figure-3-cost", form)
 
 # %%
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
-    cost = budgets.inference(model, audit.NETWORKS[model], "ERK", 0.2)
+    cost = accuracy_by_flops.inference(model, audit.NETWORKS[model], "ERK", 0.2)
     print(f"{name}, ERK at 0.2: {cost:.4f}×")
 
 # %% [markdown]
@@ -566,7 +568,8 @@ mean of batch means | main.py 145–165 | all accuracies | std {audit.batch_mean
 augmented validation | data.py 58–72 | choice in Table 4 | see section 7 | not augmented
 """
 erk, random = (
-    budgets.inference("wrn-22-2", "cifar10", init, 0.1) for init in ("ERK", "Random")
+    accuracy_by_flops.inference("wrn-22-2", "cifar10", init, 0.1)
+    for init in ("ERK", "Random")
 )
 
 # %% tags=["hide-input"]
@@ -592,7 +595,7 @@ tables.plain(
 # `python -m rigl_nb run --section 08`.
 
 # %% tags=["nbval-ignore-output"]
-trained_here = section.train("08", profile, filters, workers, interactive)
+trained_here = shared.train("08", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 if profile and trained_here["present"].any():

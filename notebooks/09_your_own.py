@@ -238,17 +238,17 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # - **Loops of others.** Lightning, Accelerate and Hugging Face's `Trainer` need the line with `attach()` and nothing
 #   else. Put it where the optimizer is made: its state then carries the masks along, so that a trainer that resumes the
 #   optimizer resumes them too. The tests really train with all three, and get the masks of the loop above
-#   (`tests/test_trainers.py`).
+#   (`tests/science/test_trainers.py`).
 # - **Mixed precision.** With `attach()`, PyTorch's recipe with `GradScaler` works as it is. A step that the scaler skips
 #   is no iteration, so no update is lost.
 # - **Clipping** a gradient's norm sees all of the gradient, that of inactive weights too. To leave them out, call
 #   `sparsifier.mask_gradients()` first, where `sparsifier.update_due` is false.
 # - **Gradient accumulation** needs nothing new: take a step once, after the last part of the batch. The tests train
-#   with two half batches and get the masks and weights of one whole batch (`tests/test_other_models.py`).
+#   with two half batches and get the masks and weights of one whole batch (`tests/science/test_other_models.py`).
 # - **Several processes** with `DistributedDataParallel` need nothing new either. The gradients are averaged before
 #   `step()` sees them, and the same seed draws the same growth. So each process moves the same connections, and
 #   nothing else is sent. The tests train with two processes on different images: after all updates, masks, weights
-#   and momenta are equal bit for bit (`tests/test_distributed.py`).
+#   and momenta are equal bit for bit (`tests/science/test_distributed.py`).
 # - **Optimizers.** All of PyTorch's that take one step for one gradient. A new connection starts with the buffers that
 #   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason.
 # - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Unless
@@ -258,7 +258,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 #   into it, `sparsifier.apply()` makes them as sparse.
 # - **Whatever was before.** A model may be trained densely first, weights may be loaded later, layers may be frozen:
 #   from the next step on inactive weights are 0. A test tries these in any order
-#   (`tests/test_whatever_a_user_does.py`).
+#   (`tests/science/test_whatever_a_user_does.py`).
 #
 # ## A method of your own
 #

@@ -14,7 +14,7 @@ interactive = True
 from rigl_nb import paths
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import campaign
+from rigl_nb.report.sections import batches
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import SLURM, Cluster
 from rigl_nb.runs.store import Store
@@ -103,7 +103,7 @@ for key, (about, default) in SLURM.items():
 # sections, each alone, on one device:
 
 # %%
-records, gpu = campaign.timed(Store(paths.results()).records())
+records, gpu = batches.timed(Store(paths.results()).records())
 machines = sorted({record.provenance["hardware"] for record in records})
 print(f"{len(records)} timed runs, on {' and '.join(machines)}")
 if not gpu:
@@ -112,7 +112,7 @@ models = sorted({record.spec.model for record in records})
 print(f"Networks that were timed: {', '.join(models)}; others by their operations")
 
 # %%
-tables.plain(campaign.costs(grids.EVIDENCE, records), "costs")
+tables.plain(batches.costs(grids.EVIDENCE, records), "costs")
 
 # %% [markdown]
 # A section counts the runs that its own page needs, the parents of lottery tickets included. Some runs are in two
@@ -127,16 +127,16 @@ tables.plain(campaign.costs(grids.EVIDENCE, records), "costs")
 # most of many devices idle. This is why a profile cannot become faster without end.
 
 # %%
-campaigns = {name: campaign.campaign(name, records) for name in grids.EVIDENCE}
+campaigns = {name: batches.campaign(name, records) for name in grids.EVIDENCE}
 DEVICES = (1, 4, 64)
-tables.plain(campaign.makespans(campaigns, DEVICES), "makespans")
+tables.plain(batches.makespans(campaigns, DEVICES), "makespans")
 
 # %% [markdown]
 # "Idle" is the share of all devices' time in which they have nothing to do. It is what one pays for waiting. The
 # picture shows the smallest of these profiles on four devices. Each bar is a run.
 
 # %% mystnb={"figure": {"name": "fig-four-devices", "caption": "The quick profile on four devices, simulated from measured times. Colours are methods; a white end is idle time."}}
-campaign.gantt(campaigns["quick"], 4)
+batches.gantt(campaigns["quick"], 4)
 
 # %% [markdown]
 # Machines differ, and so do two runs on the same machine. Read these times as sizes, not as promises. What the engine

@@ -11,7 +11,7 @@ interactive = True  # menus in JupyterLab; False: a player that needs no kernel
 
 # %% tags=["hide-input"]
 from rigl_nb.report.figures import tables, training
-from rigl_nb.report.sections import gallery
+from rigl_nb.report.sections import all_runs
 
 # %% [markdown]
 # ## The table
@@ -24,8 +24,8 @@ from rigl_nb.report.sections import gallery
 # profiles train for different times.
 
 # %%
-published = gallery.records()
-found = gallery.configurations(published)
+published = all_runs.records()
+found = all_runs.configurations(published)
 tables.plain(found, "all-runs")
 
 # %% [markdown]
@@ -54,9 +54,9 @@ training.training_plots(most)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 if interactive:
-    view = gallery.chooser(gallery.records(local=True))
+    view = all_runs.chooser(all_runs.records(local=True))
 else:
-    view = gallery.by_method(published)
+    view = all_runs.by_method(published)
 view
 
 # %% [markdown]

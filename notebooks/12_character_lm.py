@@ -18,7 +18,7 @@ from rigl_nb import data
 from rigl_nb.data import text
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import bits, section
+from rigl_nb.report.sections import characters, shared
 
 # %% [markdown]
 # ## The text
@@ -76,9 +76,9 @@ print(f"frequencies alone:  {known:.2f} bits per character")
 # each. Pruning looks at all weights together and ends where the last column says.
 
 # %%
-found = section.records("12")["quick"]
+found = shared.records("12")["quick"]
 pruned = [record for record in found if record.spec.method == "Pruning"]
-places = bits.shapes(spec, pruned)
+places = characters.shapes(spec, pruned)
 formats = {name: "{:.3f}" for name in places if name.startswith(("density", "share"))}
 tables.plain(places, "places", {"weights": "{:,}"} | formats)
 
@@ -90,10 +90,10 @@ tables.plain(places, "places", {"weights": "{:,}"} | formats)
 # size make no comparison. Ours:
 
 # %%
-tables.plain(bits.settings(spec), "settings")
+tables.plain(characters.settings(spec), "settings")
 
 # %%
-print(section.sizes("12"))
+print(shared.sizes("12"))
 
 # %% [markdown]
 # The text is too short for the lengths of `short` and `paper`: such a network would know it by heart. So these profiles
@@ -102,22 +102,22 @@ print(section.sizes("12"))
 # ## What came of it
 
 # %%
-evidence = section.evidence("12")
-section.banner("12")
+evidence = shared.evidence("12")
+shared.banner("12")
 
 # %% [markdown]
 # Each cell is the mean over the seeds, its standard deviation, and the number of runs n. FLOPs are fractions of the
 # dense network's, counted from the masks of the runs.
 
 # %%
-bits.table(evidence, "characters", caption="Bits per character of the test text.")
+characters.table(evidence, "characters", caption="Bits per character of the test text.")
 
 # %% [markdown]
 # During training, on the text that validates. This part of the documentation is harder than the part that tests. The
 # learning rate falls twice, and mask updates end after three quarters of the training.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-characters", "caption": "Bits per character of the validation text after each epoch. A thin line is a seed, a thick one their mean."}, "image": {"alt": "Bits per character over epochs, one colour for each method: all fall, the dense network's lowest."}}
-bits.curves(found)
+characters.curves(found)
 
 # %% [markdown]
 # ## What it costs
@@ -141,10 +141,10 @@ for label, record in first.items():
 # small network. The same happens in a terminal with `python -m rigl_nb run --section 12`.
 
 # %% tags=["nbval-ignore-output"]
-here = section.train("12", profile, filters, workers, interactive)
+here = shared.train("12", profile, filters, workers, interactive)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-section.show(here)
+shared.show(here)
 
 # %% [markdown]
 # ## Summary
@@ -155,6 +155,6 @@ section.show(here)
 # %%
 for name, runs in evidence.items():
     if runs["present"].any():
-        print(f"{name}: from few bits to many: {bits.order(runs)}")
+        print(f"{name}: from few bits to many: {characters.order(runs)}")
         better = (runs["test_bits"] < known).sum()
         print(f"{better} of {len(runs)} runs need less than {known:.2f}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rigl_nb.experiments import language, studies
-from rigl_nb.experiments.matching import matched
+from rigl_nb.experiments.equal_flops import matched
 from rigl_nb.experiments.profiles import EVIDENCE, PROFILES, Profile, Row
 from rigl_nb.experiments.studies import Find, Study, Values
 from rigl_nb.spec import RunSpec

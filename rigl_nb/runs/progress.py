@@ -18,7 +18,7 @@ LAYOUT = "{percentage:3.0f}% |{bar:10}| {desc}"
 PIECES = "{n_fmt} of {total_fmt} |{bar:10}| {desc}"
 
 
-class Tally:
+class Standing:
     """What the events of a batch add up to. `underway`: the latest event of every run that is being trained."""
 
     def __init__(self, todo: Sequence[RunSpec]):
@@ -67,12 +67,12 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
     """A listener for `engine.run`; `live` defaults to whether standard error is a terminal."""
     live = sys.stderr.isatty() if live is None else live
     start = shown = time.monotonic()
-    tally, bars = Tally(todo), {}  # bars: of the runs under way
+    standing, bars = Standing(todo), {}  # bars: of the runs under way
     with _bar(100, LAYOUT, disable=not live or not todo) as overall:
 
         def hear(event: Event) -> None:
             nonlocal shown
-            tally.hear(event)
+            standing.hear(event)
             run_id, text, moment = event.spec.run_id, f"{name(event.spec)}: {event.text}", time.monotonic()
             if event.kind == "progress" and live:
                 if run_id not in bars:
@@ -81,13 +81,15 @@ def display(todo: list[RunSpec], live: bool | None = None) -> Iterator[Notify]:
             elif run_id in bars:
                 bars.pop(run_id).close()
             if event.kind in ("done", "failed"):
-                overall.write(fold(f"[{tally.finished}/{tally.runs}] {event.kind}: {text}"), file=sys.stderr)
+                overall.write(fold(f"[{standing.finished}/{standing.runs}] {event.kind}: {text}"), file=sys.stderr)
             elif not live and moment - shown > max(LINE_EVERY, SPARSER * (moment - start)):
                 shown = moment
-                head = f"{tally.share:4.0%}, {tally.left} left; "
-                runs = (f"{name(latest.spec)}: {latest.text}" for latest in tally.underway.values())
+                head = f"{standing.share:4.0%}, {standing.left} left; "
+                runs = (f"{name(latest.spec)}: {latest.text}" for latest in standing.underway.values())
                 say(head + f"\n{'':{len(head)}}".join(runs))
-            _move(overall, tally.share, f"{tally.finished} of {count(tally.runs, 'run')}, {tally.left} left")
+            _move(
+                overall, standing.share, f"{standing.finished} of {count(standing.runs, 'run')}, {standing.left} left"
+            )
 
         try:
             yield hear

@@ -10,7 +10,7 @@ import ipywidgets
 from IPython.display import display
 
 from rigl_nb.runs.attempt import Event, Notify
-from rigl_nb.runs.progress import Tally, name, reached
+from rigl_nb.runs.progress import Standing, name, reached
 from rigl_nb.spec import RunSpec
 
 ENDS = 6  # the latest ends of runs that stay in sight
@@ -45,16 +45,16 @@ class Panel:
             self._shown = True
             display(self.view)
         self._label(self.asked(), "stopping" if self.asked() else "Stop")
-        tally, bars = Tally(todo), {}
+        standing, bars = Standing(todo), {}
 
         def hear(event: Event) -> None:
-            tally.hear(event)
+            standing.hear(event)
             if event.kind in WORDS and (event.kind, event.text) != ("left", "not begun"):
                 self._ended.append(f"{WORDS[event.kind]} {name(event.spec)}: {event.text}")
                 self.ends.value = "<br>".join(map(html.escape, self._ended))
-            self._show_runs(tally, bars)
-            self.overall.value = tally.share
-            self.words.value = f"{tally.finished} of {tally.runs} runs, {tally.left} left"
+            self._show_runs(standing, bars)
+            self.overall.value = standing.share
+            self.words.value = f"{standing.finished} of {standing.runs} runs, {standing.left} left"
 
         try:
             yield hear
@@ -72,13 +72,13 @@ class Panel:
         # last writer it goes by the message, and JupyterLab sends those of widgets to a subshell.
         vars(self.button.comm).pop("_reply_subshell_id", None)
 
-    def _show_runs(self, tally: Tally, bars: dict[str, ipywidgets.HBox]) -> None:
+    def _show_runs(self, standing: Standing, bars: dict[str, ipywidgets.HBox]) -> None:
         """A row for every run under way, in a fixed order; rows of others go."""
-        for run_id, event in tally.underway.items():
+        for run_id, event in standing.underway.items():
             row = bars.setdefault(run_id, ipywidgets.HBox([_bar(), ipywidgets.HTML()]))
             bar, words = row.children
             bar.value, words.value = reached(event), html.escape(f"{name(event.spec)}: {event.text}")
-        rows = tuple(row for run_id, row in bars.items() if run_id in tally.underway)
+        rows = tuple(row for run_id, row in bars.items() if run_id in standing.underway)
         if rows != self.runs.children:
             self.runs.children = rows
 

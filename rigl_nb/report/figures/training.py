@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rigl_nb.experiments.matching import layers
+from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.report.figures.style import INIT_LINE, STYLE, Picture, method_style
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec

@@ -10,7 +10,7 @@ from rigl_nb import schedules
 from rigl_nb.claims import judge, power
 from rigl_nb.claims.judge import Cell, Claim
 from rigl_nb.distributions import counts, erdos_renyi_kernel, uniform
-from rigl_nb.experiments import grids, matching
+from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.experiments.profiles import Profile
 from rigl_nb.published_code import capped_shares
 from rigl_nb.runs.store import Store
@@ -23,7 +23,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def shapes(model: str, first_layer: bool = True) -> dict[str, tuple[int, ...]]:
     """The masked layers of one of the report's networks; without the first one, as under Random."""
-    covered, _ = matching.layers(model, NETWORKS[model])
+    covered, _ = equal_flops.layers(model, NETWORKS[model])
     return dict(list(covered.items())[not first_layer :])
 
 

@@ -16,7 +16,7 @@ from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
-from rigl_nb.report.sections.family import REFERENCE, member, signed
+from rigl_nb.report.sections.beyond_family import REFERENCE, member, signed
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 

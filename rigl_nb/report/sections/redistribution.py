@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from rigl_nb import flops
 from rigl_nb.claims.judge import CONTRADICTED, INCONCLUSIVE, NOT_ENOUGH, REPRODUCED
 from rigl_nb.distributions import DISTRIBUTIONS
-from rigl_nb.experiments.matching import layers
+from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.report.figures.style import INIT_LINE, INIT_STYLE, STYLE, Picture, method_style
 from rigl_nb.report.figures.training import trajectory
 from rigl_nb.runs.record import Record

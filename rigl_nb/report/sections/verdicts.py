@@ -10,7 +10,7 @@ from rigl_nb.claims import instability, judge, statements
 from rigl_nb.claims.judge import Claim, Verdict
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import budgets, redistribution, section, tuning
+from rigl_nb.report.sections import accuracy_by_flops, redistribution, shared, tuning
 from rigl_nb.runs.store import Store
 
 
@@ -38,7 +38,7 @@ def _by_cells(found: tuple[Claim, ...], runs: pd.DataFrame, printed: pd.DataFram
 
 
 def _paper(name: str) -> pd.DataFrame:
-    return section.evidence(name)["paper"]
+    return shared.evidence(name)["paper"]
 
 
 def table2() -> pd.DataFrame:
@@ -70,9 +70,9 @@ def _tuning() -> Judged:
 
 
 def _equal_flops() -> Judged:
-    matched = budgets.matched(grids.PROFILES["paper"])
+    matched = accuracy_by_flops.matched(grids.PROFILES["paper"])
     at_equal_flops = statements.equal_flops({(r.report, r.budget): r.density for r in matched.itertuples()})
-    figure3 = budgets.published(grids.published("figure3_flops"), grids.DATA, matched)
+    figure3 = accuracy_by_flops.published(grids.published("figure3_flops"), grids.DATA, matched)
     parts = (table2().assign(data="cifar10"), grids.published("table3_cifar100").assign(data="cifar100"))
     runs = pd.concat([_paper("05_1"), _paper("05_2")])
     return _by_cells(at_equal_flops, _paper("06_1"), figure3) + _by_cells(
@@ -107,7 +107,7 @@ def counts(boards: Mapping[str, Judged]) -> pd.DataFrame:
             words = [verdict.verdict for verdict in verdicts]
             for word in (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE):
                 row[source, tables.SYMBOLS[word]] = words.count(word)
-        rows[section.number(name)] = row
+        rows[shared.number(name)] = row
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("section")
     table.loc["all"] = table.sum()
     return table

@@ -9,7 +9,7 @@ from records import made, tiny
 from rigl_nb.claims import judge, statements
 from rigl_nb.claims.judge import Cell
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import budgets
+from rigl_nb.report.sections import accuracy_by_flops
 from rigl_nb.runs.store import Store
 
 PAPER, QUICK, SMOKE = (grids.PROFILES[name] for name in ("paper", "quick", "smoke"))
@@ -50,7 +50,7 @@ SLACK = sum(2 * positions for *_, positions in LAYERS.values()) / sum(COST.value
 @pytest.mark.parametrize("density", [0.05, 0.1, 0.5, 1.0])
 def test_cost_of_random_by_hand(density):
     by_hand = COST["conv1"] + density * sum(cost for name, cost in COST.items() if name != "conv1")
-    assert budgets.inference("wrn-10-1", "cifar10", "Random", density) == pytest.approx(
+    assert accuracy_by_flops.inference("wrn-10-1", "cifar10", "Random", density) == pytest.approx(
         by_hand / sum(COST.values()), abs=SLACK
     )
 
@@ -58,28 +58,28 @@ def test_cost_of_random_by_hand(density):
 @pytest.mark.parametrize("density", [0.05, 0.1, 0.5, 1.0])
 def test_cost_of_erk_by_hand(density):
     by_hand = sum(COST[name] * share for name, share in erk(density).items()) / sum(COST.values())
-    assert budgets.inference("wrn-10-1", "cifar10", "ERK", density) == pytest.approx(by_hand, abs=SLACK)
+    assert accuracy_by_flops.inference("wrn-10-1", "cifar10", "ERK", density) == pytest.approx(by_hand, abs=SLACK)
 
 
 def test_costs_count_whole_weights():
-    cost = budgets.inference("wrn-10-1", "cifar10", "ERK", 0.0848671) * sum(COST.values())
+    cost = accuracy_by_flops.inference("wrn-10-1", "cifar10", "ERK", 0.0848671) * sum(COST.values())
     assert cost == pytest.approx(round(cost), abs=1e-3) and round(cost) % 2 == 0
 
 
 @pytest.mark.parametrize("profile", [PAPER, QUICK, SMOKE], ids=lambda profile: profile.name)
 def test_both_sides_of_a_pair_cost_the_same(profile):
-    pairs = budgets.matched(profile)
+    pairs = accuracy_by_flops.matched(profile)
     # whole weights: the tiny ResNet of the digits is the coarsest, and is off by a thousandth
     assert (abs(pairs["Random"] - pairs["ERK"]) / pairs["Random"]).max() < 0.002
     assert (pairs["density"] < pairs["budget"]).all()
 
 
 def test_the_pairs_are_those_of_figure_3():
-    assert [tuple(row) for row in budgets.matched(PAPER)[["report", "data", "budget"]].itertuples(index=False)] == [
-        (data, data, budget) for data in ("cifar10", "cifar100") for budget in (0.1, 0.2, 0.5)
-    ]
-    assert list(budgets.matched(QUICK)["report"]) == ["cifar10"]
-    smoke = budgets.matched(SMOKE)
+    assert [
+        tuple(row) for row in accuracy_by_flops.matched(PAPER)[["report", "data", "budget"]].itertuples(index=False)
+    ] == [(data, data, budget) for data in ("cifar10", "cifar100") for budget in (0.1, 0.2, 0.5)]
+    assert list(accuracy_by_flops.matched(QUICK)["report"]) == ["cifar10"]
+    smoke = accuracy_by_flops.matched(SMOKE)
     assert list(smoke["data"]) == ["digits", "digits"] and list(smoke["report"]) == ["cifar10", "cifar100"]
 
 
@@ -87,14 +87,14 @@ def test_the_pairs_are_those_of_figure_3():
 def test_every_run_of_the_section_belongs_to_a_pair(name):
     specs = grids.specs("06_1", name)
     runs = Store("nowhere").frame(specs).assign(present=True, test_accuracy=90.0)
-    found = budgets.measured(runs, budgets.matched(grids.PROFILES[name]))
+    found = accuracy_by_flops.measured(runs, accuracy_by_flops.matched(grids.PROFILES[name]))
     assert sorted(found["run_id"]) == sorted(spec.run_id for spec in specs)
     sides = found.groupby(["report", "budget"])["init"].value_counts().unstack()
     assert (sides["Random"] == sides["ERK"]).all()
 
 
 def printed():
-    return budgets.published(grids.published("figure3_flops"), grids.DATA, budgets.matched(PAPER))
+    return accuracy_by_flops.published(grids.published("figure3_flops"), grids.DATA, accuracy_by_flops.matched(PAPER))
 
 
 def test_published_points_stand_at_their_densities_and_costs():
@@ -115,10 +115,10 @@ def store(tmp_path, accuracy):
 
 
 def test_comparison_pairs_and_subtracts(tmp_path):
-    pairs = {"paper": budgets.matched(PAPER), "quick": budgets.matched(QUICK)}
+    pairs = {"paper": accuracy_by_flops.matched(PAPER), "quick": accuracy_by_flops.matched(QUICK)}
     none = Store(tmp_path / "empty").frame(grids.specs("06_1", "paper"))
     evidence = {"paper": none, "quick": store(tmp_path, {"Random": 50.0, "ERK": 52.5})}
-    table = budgets.comparison(printed(), evidence, pairs)
+    table = accuracy_by_flops.comparison(printed(), evidence, pairs)
     assert list(table.index.get_level_values("source")).count("published") == 6
     assert "paper" not in table.index.get_level_values("source"), "no runs, no row"
     row = table.loc[("cifar10", 0.1, "quick")]
@@ -132,7 +132,7 @@ def test_comparison_pairs_and_subtracts(tmp_path):
 def test_half_a_pair_has_no_difference(tmp_path):
     runs = store(tmp_path, {"Random": 50.0, "ERK": 52.5})
     runs["present"] &= runs["init"] == "ERK"
-    table = budgets.comparison(printed(), {"quick": runs}, {"quick": budgets.matched(QUICK)})
+    table = accuracy_by_flops.comparison(printed(), {"quick": runs}, {"quick": accuracy_by_flops.matched(QUICK)})
     row = table.loc[("cifar10", 0.1, "quick")]
     assert math.isnan(row["difference", ""]) and math.isnan(row["n", "Random"]) and row["mean", "ERK"] == 52.5
 
@@ -140,11 +140,11 @@ def test_half_a_pair_has_no_difference(tmp_path):
 def test_other_methods_and_lengths_are_no_evidence():
     runs = Store("nowhere").frame([tiny("Static", init="Random"), tiny(init="Random", multiplier=2)])
     runs = runs.assign(present=True, model="wrn-10-1", density=0.1)
-    assert budgets.measured(runs, budgets.matched(SMOKE)).empty
+    assert accuracy_by_flops.measured(runs, accuracy_by_flops.matched(SMOKE)).empty
 
 
 def test_claims_compare_random_with_the_matched_erk():
-    pairs = budgets.matched(PAPER)
+    pairs = accuracy_by_flops.matched(PAPER)
     made_of = {(row.report, row.budget): row.density for row in pairs.itertuples()}
     first, second = statements.equal_flops(made_of)
     assert [claim.pairs[0][0].data for claim in (first, second)] == ["cifar10", "cifar100"]
@@ -155,7 +155,7 @@ def test_claims_compare_random_with_the_matched_erk():
 
 
 def test_every_cell_of_the_claims_has_runs_in_the_paper_profile():
-    made_of = {(row.report, row.budget): row.density for row in budgets.matched(PAPER).itertuples()}
+    made_of = {(row.report, row.budget): row.density for row in accuracy_by_flops.matched(PAPER).itertuples()}
     sections = {"06_1": statements.equal_flops(made_of)}
     for section, data in (("05_1", "cifar10"), ("05_2", "cifar100")):
         sections[section] = [claim for claim in statements.EQUAL_COUNT if claim.pairs[0][0].data == data]
@@ -165,7 +165,7 @@ def test_every_cell_of_the_claims_has_runs_in_the_paper_profile():
 
 
 def test_a_reversed_pair_contradicts_the_claim():
-    pairs = budgets.matched(PAPER)
+    pairs = accuracy_by_flops.matched(PAPER)
     claim = statements.equal_flops({(r.report, r.budget): r.density for r in pairs.itertuples()})[0]
     frame = Store("nowhere").frame(grids.specs("06_1", "paper", data="cifar10")).assign(present=True)
     frame["test_accuracy"] = 90.0 + (frame["init"] == "ERK") + frame["seed"] * 0.1
@@ -181,8 +181,8 @@ def test_figure_shows_every_printed_point_and_every_run(tmp_path):
     specs = grids.specs("06_1", "paper", data="cifar10")
     for spec in specs:
         Store(tmp_path).save(made(spec, test_accuracy=90.0 + spec.seed, train_flops=spec.density))
-    runs = budgets.measured(Store(tmp_path).frame(specs), budgets.matched(PAPER))
-    alone, both = (budgets.accuracy_by_flops(printed(), part) for part in (None, runs))
+    runs = accuracy_by_flops.measured(Store(tmp_path).frame(specs), accuracy_by_flops.matched(PAPER))
+    alone, both = (accuracy_by_flops.accuracy_by_flops(printed(), part) for part in (None, runs))
     assert [axis.get_title() for axis in both.axes] == ["CIFAR-10, WRN-22-2", "CIFAR-100, ResNet-50"]
     points = [value for line in lines(alone.axes[0]) for value in line.get_ydata()]
     shown = printed().query("data == 'cifar10'")["accuracy_mean"]
@@ -194,6 +194,6 @@ def test_figure_shows_every_printed_point_and_every_run(tmp_path):
 
 def test_figure_does_not_depend_on_the_order_of_rows():
     rows = printed()
-    first, second = (budgets.accuracy_by_flops(part) for part in (rows, rows.sample(frac=1, random_state=3)))
+    first, second = (accuracy_by_flops.accuracy_by_flops(part) for part in (rows, rows.sample(frac=1, random_state=3)))
     for one, other in zip(first.axes, second.axes, strict=True):
         assert [list(a.get_ydata()) for a in lines(one)] == [list(b.get_ydata()) for b in lines(other)]

@@ -11,7 +11,7 @@ from pandas.io.formats.style import Styler
 
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.experiments.matching import layers
+from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import STYLE, Picture
 from rigl_nb.report.figures.training import groups, trajectory

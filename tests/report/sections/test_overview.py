@@ -7,7 +7,7 @@ import pytest
 
 from rigl_nb.claims import judge, statements
 from rigl_nb.claims.judge import Cell, Claim, Verdict
-from rigl_nb.report.sections import glance, verdicts
+from rigl_nb.report.sections import overview, verdicts
 from rigl_nb.report.sections.verdicts import Judged
 
 LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
@@ -24,21 +24,21 @@ def runs(*accuracies: tuple[Cell, int, float]) -> pd.DataFrame:
 
 def test_a_claim_is_cut_to_the_pairs_with_runs():
     frame = runs((LEFT, 0, 80.0), (LEFT, 1, 81.0), (RIGHT, 0, 79.0), (RIGHT, 1, 79.5))
-    part = glance.covered(CLAIM, frame)
+    part = overview.covered(CLAIM, frame)
     assert part.pairs == ((LEFT, RIGHT),)
     assert judge.judge(part, frame).difference == pytest.approx(1.25)
-    assert glance.covered(CLAIM, frame[frame["seed"] == 0]) is None
+    assert overview.covered(CLAIM, frame[frame["seed"] == 0]) is None
 
 
 def test_every_headline_is_a_claim_of_some_section():
     boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
     known = [verdict.claim.name for board in boards.values() for verdict in board.ours]
-    assert all(known.count(name) == 1 for name in glance.HEADLINES)
-    assert [line.words for line in glance.headlines(boards)] == list(glance.HEADLINES.values())
+    assert all(known.count(name) == 1 for name in overview.HEADLINES)
+    assert [line.words for line in overview.headlines(boards)] == list(overview.HEADLINES.values())
 
 
-def line(claim: Claim, **verdicts_: Verdict) -> glance.Headline:
-    return glance.Headline("words", "5.1", claim, **{"printed": None, "paper": None, "quick": None} | verdicts_)
+def line(claim: Claim, **verdicts_: Verdict) -> overview.Headline:
+    return overview.Headline("words", "5.1", claim, **{"printed": None, "paper": None, "quick": None} | verdicts_)
 
 
 def words(figure) -> list[str]:
@@ -49,12 +49,12 @@ def test_the_figure_shows_intervals_and_verdicts():
     printed = Verdict(CLAIM, judge.INCONCLUSIVE, 0.17, -0.05, 0.4, 24)
     paper = Verdict(CLAIM, judge.REPRODUCED, 0.5, 0.2, 0.8, 24)
     far = Verdict(CLAIM, judge.INCONCLUSIVE, 9.0, -20.0, 30.0, 6)
-    figure = glance.forest([line(CLAIM, printed=printed, paper=paper, quick=far)])
+    figure = overview.forest([line(CLAIM, printed=printed, paper=paper, quick=far)])
     assert {"words  [5.1]", "? inconclusive", "✓ reproduced"} <= set(words(figure))
     shown = [(list(drawn.get_xdata()), drawn.get_marker()) for drawn in figure.axes[0].lines]
     assert ([-0.05, 0.4], "None") in shown and ([0.17], "o") in shown
     assert ([0.2, 0.8], "None") in shown and ([0.5], "o") in shown
-    assert ([-glance.REACH, glance.REACH], "None") in shown  # cut off, an arrow at each end
+    assert ([-overview.REACH, overview.REACH], "None") in shown  # cut off, an arrow at each end
     assert {"<", ">"} <= {marker for _, marker in shown}
     assert not any(points == [9.0] for points, _ in shown)
 
@@ -62,14 +62,14 @@ def test_the_figure_shows_intervals_and_verdicts():
 @pytest.mark.parametrize(
     ("relation", "margin", "band"),
     [
-        ("outperforms", 0.0, (0.0, glance.REACH)),
-        ("at least matches", 0.3, (-0.3, glance.REACH)),
+        ("outperforms", 0.0, (0.0, overview.REACH)),
+        ("at least matches", 0.3, (-0.3, overview.REACH)),
         ("matches", 0.3, (-0.3, 0.3)),
     ],
 )
 def test_the_band_is_where_the_claim_holds(relation, margin, band):
     claim = replace(CLAIM, relation=relation, margin=margin)
-    bar = glance.forest([line(claim)]).axes[0].patches[0]
+    bar = overview.forest([line(claim)]).axes[0].patches[0]
     assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx(band)
     middle = sum(band) / 2
     assert judge.word(claim, middle - 0.01, middle + 0.01) == judge.REPRODUCED
@@ -77,15 +77,15 @@ def test_the_band_is_where_the_claim_holds(relation, margin, band):
 
 def test_nothing_to_draw_is_an_error():
     with pytest.raises(ValueError, match="no claim"):
-        glance.forest([])
+        overview.forest([])
 
 
 def test_the_answer_counts_each_verdict(monkeypatch):
-    monkeypatch.setattr(glance.section, "totals", lambda: {"paper": (3, 1089), "quick": (101, 101)})
+    monkeypatch.setattr(overview, "totals", lambda: {"paper": (3, 1089), "quick": (101, 101)})
     claim = statements.CIFAR10[0]
     ours = (Verdict(claim, judge.REPRODUCED), Verdict(claim, judge.NOT_ENOUGH))
     board = Judged(ours, (Verdict(claim, judge.CONTRADICTED), Verdict(claim, judge.NOT_PRINTED)))
-    text = glance.answer({"05_1": board}).data
+    text = overview.answer({"05_1": board}).data
     assert "2 claims: 0 reproduced, 1 contradicted, 0 inconclusive" in text
     assert "3 of 1,089 `paper`, 101 of 101 `quick`" in text
     assert "1 reproduced, 0 contradicted, 0 inconclusive; 1 still lack runs" in text

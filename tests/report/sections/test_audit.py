@@ -10,7 +10,7 @@ from records import made
 
 from rigl_nb import models, schedules
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import audit, budgets
+from rigl_nb.report.sections import accuracy_by_flops, audit
 from rigl_nb.runs.store import Store
 
 WRN = audit.shapes("wrn-22-2")
@@ -121,7 +121,7 @@ def test_batch_means_by_hand():
 
 @pytest.mark.parametrize(("init", "density", "printed"), [("Random", 0.1, 0.10), ("ERK", 0.2, 0.35)])
 def test_the_cost_of_a_prediction(init, density, printed):
-    assert budgets.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
+    assert accuracy_by_flops.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
 
 
 def test_effects_are_paired_by_seed(tmp_path):

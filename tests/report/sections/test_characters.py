@@ -9,7 +9,7 @@ from records import PLAIN, made, result, tiny
 
 from rigl_nb.experiments import grids, language, profiles
 from rigl_nb.report.figures import training
-from rigl_nb.report.sections import bits, gallery, section
+from rigl_nb.report.sections import all_runs, characters, shared
 from rigl_nb.runs import attempt
 from rigl_nb.runs.record import Record, RecordError, from_result
 from rigl_nb.train import Progress
@@ -56,11 +56,11 @@ def test_a_profile_may_give_the_text_a_length_of_its_own():
     for name in ("smoke", "quick"):
         specs, size = grids.specs("12", name), profiles.PROFILES[name]
         assert {spec.epochs for spec in specs} == {size.length("pydoc")} != {size.epochs}
-        assert {gallery.profile(spec) for spec in specs} == {name}
+        assert {all_runs.profile(spec) for spec in specs} == {name}
         moving = [spec for spec in specs if spec.method == "RigL"]
         assert all(20 <= spec.t_end // spec.delta_t <= 24 for spec in moving), "about 20 updates"
     assert profiles.PROFILES["quick"].length("cifar10") == 3
-    text = section.sizes("12").splitlines()
+    text = shared.sizes("12").splitlines()
     assert (
         "pydoc, gru-48, 1 epoch, 5 runs" in text[0]
         and text[1].endswith("15 runs")
@@ -127,42 +127,42 @@ def test_words_of_progress(three):
 
 
 def test_means_by_hand(frame):
-    table = bits.summary(frame)
+    table = characters.summary(frame)
     assert table["method"].tolist() == METHODS
     rigl = table.iloc[1]
     assert (rigl["bits"], rigl["n"], rigl["collapsed"]) == (2.25, 3, 0) and rigl["std"] == pytest.approx(0.125)
-    assert bits.order(frame) == "Dense 2.00, Pruning 2.12, RigL 2.25, SET 2.50, Static 3.00"
+    assert characters.order(frame) == "Dense 2.00, Pruning 2.12, RigL 2.25, SET 2.50, Static 3.00"
 
 
 def test_the_table(frame):
-    shown = bits.table({"paper": frame.iloc[:0], "quick": frame}, "u")
+    shown = characters.table({"paper": frame.iloc[:0], "quick": frame}, "u")
     cells = shown.data.fillna("")
-    assert cells["method"].tolist() == [*METHODS, bits.FREQUENCIES]
+    assert cells["method"].tolist() == [*METHODS, characters.FREQUENCIES]
     assert cells["bits per character, quick"].tolist()[1] == "2.250\xa0±\xa00.125 (n\xa0=\xa03)"
     assert cells["bits per character, quick"].tolist()[-1] == "4.629"
     assert "paper" not in " ".join(cells.columns) and cells["density"].tolist()[0] == "1"
     assert cells["next character right"].tolist()[0] == "40.0 %"
-    assert "no run yet" in bits.table({"quick": frame.iloc[:0]}, "u").to_html()
+    assert "no run yet" in characters.table({"quick": frame.iloc[:0]}, "u").to_html()
 
 
 def test_missing_and_collapsed_runs_are_told(three, store):
     for record in three[:4]:
         store.save(record if record.spec.seed else spoken(record.spec, math.nan))
     frame = store.frame(record.spec for record in three)
-    rows = bits.summary(frame)
+    rows = characters.summary(frame)
     assert rows["n"].tolist() == [3, 1] and rows["collapsed"].tolist() == [1, 1]
-    assert "n\xa0=\xa03, 1 collapsed" in bits.cell(rows.iloc[0])
+    assert "n\xa0=\xa03, 1 collapsed" in characters.cell(rows.iloc[0])
 
 
 def test_a_section_shows_bits_and_no_percent_of_a_test(frame, capsys, monkeypatch):
     seen = []
-    monkeypatch.setattr(section, "display", lambda table: seen.append(table.to_html()))
-    section.show(frame)
+    monkeypatch.setattr(shared, "display", lambda table: seen.append(table.to_html()))
+    shared.show(frame)
     assert len(seen) == 1 and "bits per character, here" in seen[0] and "test accuracy" not in seen[0]
 
 
 def test_the_gallery_says_bits(three):
-    table = gallery.configurations([*three, made(tiny(epochs=3))])
+    table = all_runs.configurations([*three, made(tiny(epochs=3))])
     assert table["test accuracy"].tolist()[0] == "2.00\xa0±\xa00.12 bits/char"
     assert table["test accuracy"].tolist()[-1] == "91.7"
     assert table["profile"].tolist() == ["quick"] * 6
@@ -170,19 +170,19 @@ def test_the_gallery_says_bits(three):
 
 def test_the_curves(three):
     """A thin line for each seed and a thick one for their mean, in the method's colour."""
-    axis = bits.curves(three).axes[0]
+    axis = characters.curves(three).axes[0]
     colours = {group.color for group in training.groups(three)}
     assert len(axis.lines) == 4 * len(METHODS) and {line.get_color() for line in axis.lines} == colours
     mean = axis.lines[3].get_ydata()
     assert mean == pytest.approx([2 + 1 / epoch for epoch in (1, 2, 3, 4)], rel=1e-5)
-    assert not bits.curves([]).axes[0].lines
+    assert not characters.curves([]).axes[0].lines
 
 
 def test_where_the_weights_are(three):
     spec = three[3].spec
     counts = ({"epoch": 4, "counts": {"gru.weight_ih_l0": 6144, "gru.weight_hh_l0": 0, "readout.weight": 11776}},)
     ended = replace(three[-1], active=counts)
-    table = bits.shapes(spec, [ended]).set_index("layer")
+    table = characters.shapes(spec, [ended]).set_index("layer")
     assert table["shape"].tolist() == ["384\xa0×\xa032", "384\xa0×\xa0128", "92\xa0×\xa0128"]
     assert table["weights"].tolist() == [12288, 49152, 11776]
     assert table["share of FLOPs"].tolist() == pytest.approx([n / 73216 for n in (12288, 49152, 11776)])
@@ -193,7 +193,7 @@ def test_where_the_weights_are(three):
 
 
 def test_settings_are_those_of_the_run(three):
-    table = bits.settings(three[3].spec).set_index("setting")["here"]
+    table = characters.settings(three[3].spec).set_index("setting")["here"]
     assert table["iterations"] == "632" and table["state of the GRU"] == 128 and table["density"] == "0.25"
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture, method_style
-from rigl_nb.report.sections.section import number
+from rigl_nb.report.sections.shared import number
 from rigl_nb.runs import cost
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.schedule import Schedule, schedule

@@ -6,7 +6,7 @@ from records import made
 from rigl_nb.claims import judge, statements
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import section, verdicts
+from rigl_nb.report.sections import shared, verdicts
 from rigl_nb.runs.store import Store
 
 ACCURACY = {"Dense": 94, "RigL": 92, "SNFS": 92.5, "SET": 91, "Static": 89, "Small-Dense": 88, "Pruning": 92.6}
@@ -42,7 +42,7 @@ def test_records_decide_the_verdicts(no_records):
     exceeds = found["RigL 2× (ERK) over Pruning"]
     assert exceeds.verdict == judge.REPRODUCED and exceeds.difference == pytest.approx(93.4 - 92.6)
     assert found["SET over Static"].verdict == judge.NOT_ENOUGH, "density 0.2 is missing"
-    assert section.evidence("05_1")["paper"]["present"].sum() == len(grids.specs("05_1", "paper", density=0.1))
+    assert shared.evidence("05_1")["paper"]["present"].sum() == len(grids.specs("05_1", "paper", density=0.1))
 
 
 def test_section_5_1_has_the_instability_beside_the_accuracies(no_records):

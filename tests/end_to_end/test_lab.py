@@ -15,7 +15,7 @@ from lab import NAMES, TRAINED, answering, changed, errors, free_port, run_all, 
 from rigl_nb import paths
 from rigl_nb.execution import Execution
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import gallery
+from rigl_nb.report.sections import all_runs
 from rigl_nb.runs.store import Store
 
 pytest_plugins = ["browsing", "lab"]
@@ -110,7 +110,7 @@ def choose_runs(page, folder):
     specs = [record.spec for root in (paths.results(), folder / "build" / "runs") for record in Store(root).records()]
     view = page.locator(".widget-vbox:has(> .widget-hbox .widget-select-multiple)")
     menus = view.locator("select")
-    assert view.locator(".widget-vbox > .widget-label").all_inner_texts() == list(gallery.FACETS)
+    assert view.locator(".widget-vbox > .widget-label").all_inner_texts() == list(all_runs.FACETS)
     picture = view.locator("> .widget-html .widget-html-content").last
 
     def shown(chosen):

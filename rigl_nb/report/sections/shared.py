@@ -1,8 +1,6 @@
 """What the notebooks of the report's sections share: their evidence, training on this machine, the verdict."""
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
-from operator import or_
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -10,9 +8,9 @@ from IPython.display import Markdown, display
 from rigl_nb import paths
 from rigl_nb.claims import judge
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.experiments import grids, inventory
+from rigl_nb.experiments import grids
 from rigl_nb.report.figures import live, tables
-from rigl_nb.report.sections import bits
+from rigl_nb.report.sections import characters
 from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
@@ -87,29 +85,6 @@ def shares(
     return "\n".join(lines)
 
 
-def overview() -> pd.DataFrame:
-    """How many runs of every section are published, by profile: "49 of 49"; "–" where a profile has none."""
-    rows = []
-    for name in grids.SECTIONS:
-        row = {"section": number(name)}
-        for profile, runs in _published(name).items():
-            row[profile] = f"{runs.present} of {runs.total}" if runs.total else tables.NONE
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def totals() -> dict[str, tuple[int, int]]:
-    """Published runs and all runs of each profile; a run that two sections need counts once."""
-    sections = [_published(name) for name in grids.SECTIONS]
-    whole = {profile: reduce(or_, (runs[profile] for runs in sections)) for profile in grids.EVIDENCE}
-    return {profile: (runs.present, runs.total) for profile, runs in whole.items()}
-
-
-def _published(name: str) -> dict[str, inventory.Inventory]:
-    results = Store(paths.results())
-    return {profile: inventory.take(name, profile, results) for profile in grids.EVIDENCE}
-
-
 def train(
     name: str, profile: str, filters: Mapping[str, object], workers: int | str = 1, interactive: bool = False
 ) -> pd.DataFrame:
@@ -139,7 +114,7 @@ def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None
     """The runs of this machine, a table for each network; `published`: printed values by the data it stands for."""
     for model, part in here.groupby("model", sort=False):
         if part["test_bits"].any():
-            display(bits.table({"here": part}, f"live-{model}", caption=f"On this machine: {model}. No verdict."))
+            display(characters.table({"here": part}, f"live-{model}", caption=f"On this machine: {model}. No verdict."))
         elif part["present"].any():
             printed = (published or {}).get("cifar100" if model.startswith("resnet") else "cifar10")
             display(tables.live(part, printed, uuid=f"live-{model}"))
@@ -147,7 +122,7 @@ def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None
         print("No run was trained here: none is asked for, or all are published.")
 
 
-def tally(verdicts: Iterable[str]) -> str:
+def outcomes(verdicts: Iterable[str]) -> str:
     """How many claims got which verdict, a line each."""
     verdicts = list(verdicts)
     words = (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE, judge.NOT_ENOUGH)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "rigl_nb"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "experiments", "claims", "report.figures", "report.sections", "report.pages", "cli")
@@ -17,12 +17,12 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " models.recurrent models flops data.text data.sources data methods execution execution.cores execution.graph"
     " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
-    "experiments": "profiles language matching studies grids inventory",
+    "experiments": "profiles language equal_flops studies grids inventory",
     "claims": "judge power instability inconsistencies statements.cells statements.beyond statements.cifar"
     " statements.distribution statements.settings statements.tuning statements",
     "report.figures": "style layers tables plots training live hover widgets",
-    "report.sections": "bits section redistribution budgets family tuning landscapes beyond audit"
-    " campaign verdicts glance gallery",
+    "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
+    " beyond audit batches verdicts overview all_runs",
     "report.pages": "execute pairs reference onefile build",
     "cli": "usage commands",
 }

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: apt-get install slurm-wlm munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="SLURM's daemons start as root only"),
 ]
-SCRIPT = Path(__file__).with_name("one_machine_slurm.sh")
+SCRIPT = Path(__file__).parents[1] / "one_machine_slurm.sh"
 WHERE = "slurm:partition=tests,gpus=1,memory=2GB,interface=lo,time=00:30:00,jobs=2"
 
 

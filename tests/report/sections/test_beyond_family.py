@@ -15,7 +15,7 @@ from rigl_nb.distributions import DISTRIBUTIONS, erdos_renyi_kernel
 from rigl_nb.execution import Execution
 from rigl_nb.experiments.grids import PROFILES
 from rigl_nb.iteration import prepare
-from rigl_nb.report.sections import family
+from rigl_nb.report.sections import beyond_family
 
 PAPER, QUICK = PROFILES["paper"], PROFILES["quick"]
 SIZES = pytest.mark.parametrize("profile", [PAPER, QUICK], ids=lambda profile: profile.name)
@@ -46,19 +46,19 @@ def spread(shapes, density, exponent):
 
 @SIZES
 def test_all_members_cost_the_same(profile):
-    shapes, applied = network(family.member(profile, 1.0).model)
+    shapes, applied = network(beyond_family.member(profile, 1.0).model)
     cost = {n: math.prod(s) * applied[n] for n, s in shapes.items()}
     dense, first = sum(cost.values()), cost["conv1.weight"]
     random = (first + 0.1 * (dense - first)) / dense
     for exponent in FINE:
-        densities = spread(shapes, family.member(profile, exponent).density, exponent)
+        densities = spread(shapes, beyond_family.member(profile, exponent).density, exponent)
         assert sum(cost[n] * d for n, d in densities.items()) / dense == pytest.approx(random, abs=1e-5)
 
 
 @SIZES
 def test_costs_are_those_of_the_masks_that_training_starts_with(profile):
-    specs = family.family(profile, (-0.5, 1.5))
-    table = family.costs(specs)
+    specs = beyond_family.family(profile, (-0.5, 1.5))
+    table = beyond_family.costs(specs)
     for name, spec in specs.items():
         shapes, applied = network(spec.model)
         kept = prepare(spec, Execution(device="cpu")).sparsifier.active
@@ -73,32 +73,32 @@ def test_costs_are_those_of_the_masks_that_training_starts_with(profile):
 
 
 def test_costs_are_what_a_real_run_counted():
-    spec = family.family(QUICK, ())["Random"]
+    spec = beyond_family.family(QUICK, ())["Random"]
     record = json.loads((paths.ROOT / "results" / f"{spec.run_id}.json").read_text())
-    counted = family.costs({"Random": spec}).loc["Random"]
+    counted = beyond_family.costs({"Random": spec}).loc["Random"]
     assert counted["test_flops"] == pytest.approx(record["test_flops"], rel=1e-12)
     assert counted["train_flops"] == pytest.approx(record["train_flops"], rel=1e-12)
 
 
 @SIZES
 def test_the_ends_are_uniform_over_all_layers_and_erk(profile):
-    flat, steep = family.member(profile, 0.0), family.member(profile, 1.0)
+    flat, steep = beyond_family.member(profile, 0.0), beyond_family.member(profile, 1.0)
     shapes, _ = network(flat.model)
     assert set(erdos_renyi_kernel(shapes, flat.density, 0.0).values()) == {flat.density}
-    table = family.layers(flat)
+    table = beyond_family.layers(flat)
     assert list(table.index) == list(shapes)
     assert ((table["active"] - flat.density * table["weights"]).abs() < 1).all()
     erk = pd.Series(DISTRIBUTIONS["ERK"](shapes, steep.density))
-    table = family.layers(steep)
+    table = beyond_family.layers(steep)
     assert ((table["active"] - erk * table["weights"]).abs() < 1).all()
     assert (steep.initialisation, flat.initialisation) == ("ERK", "ERK^0")
 
 
 @SIZES
 def test_a_larger_exponent_moves_weights_to_the_largest_ratio(profile):
-    shapes, _ = network(family.member(profile, 1.0).model)
+    shapes, _ = network(beyond_family.member(profile, 1.0).model)
     ratios = {n: sum(s) / math.prod(s) for n, s in shapes.items()}
-    tables = [family.layers(family.member(profile, exponent))["density"] for exponent in FINE]
+    tables = [beyond_family.layers(beyond_family.member(profile, exponent))["density"] for exponent in FINE]
     largest, smallest = max(ratios, key=ratios.get), min(ratios, key=ratios.get)
     for before, after in itertools.pairwise(tables):
         assert after[largest] > before[largest] or before[largest] == after[largest] == 1
@@ -107,9 +107,9 @@ def test_a_larger_exponent_moves_weights_to_the_largest_ratio(profile):
 
 
 def test_family_figure_shows_every_layer_of_every_member():
-    specs = family.family(QUICK)
-    lines = family.layer_densities(specs).axes[0].get_lines()
-    assert len(lines) == 1 + len(family.EXPONENTS)
+    specs = beyond_family.family(QUICK)
+    lines = beyond_family.layer_densities(specs).axes[0].get_lines()
+    assert len(lines) == 1 + len(beyond_family.EXPONENTS)
     for line, spec in zip(lines, specs.values(), strict=True):
-        assert list(line.get_ydata()) == list(family.layers(spec)["density"])
+        assert list(line.get_ydata()) == list(beyond_family.layers(spec)["density"])
     assert len({(to_hex(line.get_color()), line.get_marker()) for line in lines}) == len(lines)

@@ -4,7 +4,7 @@ import pytest
 from records import made, tiny
 
 from rigl_nb.report.figures.style import Picture
-from rigl_nb.report.sections import gallery
+from rigl_nb.report.sections import all_runs
 from rigl_nb.runs.store import Store
 
 pytest_plugins = ["commands"]
@@ -28,20 +28,20 @@ def menus(view) -> dict:
 
 
 def test_records_come_by_profile_and_method(stores):
-    assert [record.spec.label for record in gallery.records()] == [
+    assert [record.spec.label for record in all_runs.records()] == [
         "RigL (ERK)",
         "SET (ERK)",
         "RigL (ERK)",
         "RigL (ERK)",
     ]
-    assert [record.spec.method for record in gallery.records(local=True)][1] == "Dense"
+    assert [record.spec.method for record in all_runs.records(local=True)][1] == "Dense"
     stores[1].save(made(tiny("SET", **QUICK), test_accuracy=1.0))
-    both = gallery.records(local=True)
+    both = all_runs.records(local=True)
     assert len(both) == 5 and min(record.test_accuracy for record in both) > 1, "a published record comes first"
 
 
 def test_a_row_for_every_configuration(stores):
-    table = gallery.configurations(gallery.records(local=True))
+    table = all_runs.configurations(all_runs.records(local=True))
     assert table["profile"].tolist() == ["short", "quick", "quick", "quick"]
     row = table.iloc[-1].to_dict()
     assert row == {
@@ -63,15 +63,15 @@ def test_a_row_for_every_configuration(stores):
 def drawn(monkeypatch) -> list:
     """Collect what would be drawn."""
     drawn = []
-    monkeypatch.setattr(gallery, "training_plots", lambda runs: drawn.append([run.spec.run_id for run in runs]))
-    monkeypatch.setattr(gallery.widgets, "markup", lambda picture, alt: alt)
+    monkeypatch.setattr(all_runs, "training_plots", lambda runs: drawn.append([run.spec.run_id for run in runs]))
+    monkeypatch.setattr(all_runs.widgets, "markup", lambda picture, alt: alt)
     return drawn
 
 
 def test_menus_choose_the_runs_that_have_all_values(stores, drawn):
-    view = gallery.chooser(gallery.records(local=True))
+    view = all_runs.chooser(all_runs.records(local=True))
     menu, words = menus(view), view.children[1]
-    assert list(menu) == list(gallery.FACETS)
+    assert list(menu) == list(all_runs.FACETS)
     assert menu["profile"].value == ("quick",)
     for name in ("method", "init", "density"):
         menu[name].value = ()
@@ -85,23 +85,23 @@ def test_menus_choose_the_runs_that_have_all_values(stores, drawn):
 
 
 def test_without_a_kernel_a_frame_for_every_method(stores, monkeypatch):
-    monkeypatch.setattr(gallery, "training_plots", lambda runs: Picture(1.0))
-    page = gallery.by_method(gallery.records()).data
+    monkeypatch.setattr(all_runs, "training_plots", lambda runs: Picture(1.0))
+    page = all_runs.by_method(all_runs.records()).data
     assert page.count("<figure") == 2
     assert "<figcaption>SET, profile quick: 1 run</figcaption>" in page
     assert "<figcaption>RigL, profile quick: 2 runs</figcaption>" in page
 
 
 def test_a_machine_without_marks():
-    assert gallery._machine("Intel(R) Xeon(R) Processor, 2 cores") == "Intel Xeon, 2 cores"
-    assert gallery._machine("NVIDIA H100 80GB HBM3") == "NVIDIA H100 80GB HBM3"
+    assert all_runs._machine("Intel(R) Xeon(R) Processor, 2 cores") == "Intel Xeon, 2 cores"
+    assert all_runs._machine("NVIDIA H100 80GB HBM3") == "NVIDIA H100 80GB HBM3"
 
 
 def test_a_run_of_ones_own_length_is_other():
-    assert gallery.profile(tiny(epochs=7)) == "other" and gallery.profile(tiny(epochs=250)) == "paper"
+    assert all_runs.profile(tiny(epochs=7)) == "other" and all_runs.profile(tiny(epochs=250)) == "paper"
 
 
 def test_without_a_record_everything_is_empty():
-    assert list(gallery.configurations([]).columns) == list(gallery.COLUMNS)
-    assert [text.get_text() for text in gallery.by_method([]).texts] == ["no run yet"]
-    assert "No run has" in gallery.chooser([]).children[1].value
+    assert list(all_runs.configurations([]).columns) == list(all_runs.COLUMNS)
+    assert [text.get_text() for text in all_runs.by_method([]).texts] == ["no run yet"]
+    assert "No run has" in all_runs.chooser([]).children[1].value

@@ -16,7 +16,7 @@ def no_variables(monkeypatch):
 
 
 def test_root_is_the_repository():
-    assert Path(__file__).resolve().parents[1] == paths.ROOT
+    assert Path(__file__).resolve().parents[2] == paths.ROOT
 
 
 @pytest.mark.parametrize("name", VARIABLES)

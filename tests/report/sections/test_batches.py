@@ -4,7 +4,7 @@ import pytest
 from records import made, tiny
 
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import campaign
+from rigl_nb.report.sections import batches
 from rigl_nb.runs.record import Record
 
 HERE = [made(tiny(seed=7), seconds=11.0)]
@@ -12,18 +12,18 @@ HERE = [made(tiny(seed=7), seconds=11.0)]
 
 def test_a_gpus_times_count_alone_where_there_are_any():
     gpu = Record(**vars(made(tiny("SET"))) | {"execution": {"device": "cuda"}})
-    assert campaign.timed(HERE) == (HERE, False)
-    assert campaign.timed([*HERE, gpu]) == ([gpu], True)
+    assert batches.timed(HERE) == (HERE, False)
+    assert batches.timed([*HERE, gpu]) == ([gpu], True)
 
 
 def test_time_goes_with_the_operations():
-    once, twice = campaign.durations([tiny(), tiny(epochs=2)], HERE)
+    once, twice = batches.durations([tiny(), tiny(epochs=2)], HERE)
     assert (once, twice) == pytest.approx((11.0, 22.0))
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "short"])
 def test_every_run_is_in_the_campaign_once_and_parents_too(profile):
-    found, wanted, later = campaign.campaign(profile, HERE), set(), 0
+    found, wanted, later = batches.campaign(profile, HERE), set(), 0
     for section in grids.SECTIONS:
         plan = grids.plan(section, profile)
         wanted |= {spec.run_id for spec in plan.specs} | {spec.parent.run_id for spec in plan.specs if spec.parent}
@@ -34,7 +34,7 @@ def test_every_run_is_in_the_campaign_once_and_parents_too(profile):
 
 
 def test_later_trials_wait_for_the_batch_before():
-    found = campaign.campaign("smoke", HERE)
+    found = batches.campaign("smoke", HERE)
     assert len(found.batches) > 1
     for devices in (1, 4):
         turns = {turn.run: turn for turn in found.on(devices).turns}
@@ -47,14 +47,14 @@ def test_later_trials_wait_for_the_batch_before():
 
 
 def test_tables_have_a_row_for_each_section_and_each_number_of_devices():
-    costs = campaign.costs(["smoke", "quick"], HERE)
+    costs = batches.costs(["smoke", "quick"], HERE)
     assert len(costs) == len(grids.SECTIONS) and costs.loc[costs["section"] == "5.2", "quick: runs"].item() == "–"
-    plans = campaign.makespans({"smoke": campaign.campaign("smoke", HERE)}, (1, 4))
+    plans = batches.makespans({"smoke": batches.campaign("smoke", HERE)}, (1, 4))
     assert plans["idle"].iloc[0] == "0.0%" and list(plans["devices"]) == ["1", "4"]
 
 
 def test_the_picture_has_a_bar_for_each_run():
-    found = campaign.campaign("smoke", HERE, ["05_1"])
-    (axis,) = campaign.gantt(found, 4).axes
+    found = batches.campaign("smoke", HERE, ["05_1"])
+    (axis,) = batches.gantt(found, 4).axes
     assert len(axis.patches) == len(found.specs)
     assert {round(bar.get_y() + bar.get_height() / 2) for bar in axis.patches} == {0, 1, 2, 3}

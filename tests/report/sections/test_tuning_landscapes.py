@@ -8,7 +8,7 @@ from tuned import SMALL, fill, hill, save, search
 from rigl_nb.claims.statements.tuning import DENSITIES, INITS
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import style
-from rigl_nb.report.sections import landscapes, tuning
+from rigl_nb.report.sections import tuning, tuning_landscapes
 from rigl_nb.runs.store import Store
 
 PRINTED = grids.published("table4_tuning")
@@ -36,7 +36,7 @@ def marks(axis):
 
 def test_contours_show_every_trial(whole):
     points = tuning.means(whole.trials)
-    figure = landscapes.contours(points, PRINTED)
+    figure = tuning_landscapes.contours(points, PRINTED)
     panels = figure.axes[: len(PANELS)]
     assert len(figure.axes) == len(PANELS) + 1  # and the colours
     for axis, (init, density) in zip(panels, PANELS, strict=True):
@@ -53,7 +53,7 @@ def test_contours_show_every_trial(whole):
 
 
 def test_contours_without_trials_show_the_published_optima(store):
-    figure = landscapes.contours(tuning.means(tuning.collect(SMALL, store).trials), PRINTED)
+    figure = tuning_landscapes.contours(tuning.means(tuning.collect(SMALL, store).trials), PRINTED)
     assert len(figure.axes) == len(PANELS)
     for axis in figure.axes:
         assert len(dots(axis)[0]) == 0 and not surfaces(axis)
@@ -68,7 +68,7 @@ def test_contours_with_two_trials_are_points_alone(store):
     while (trial := search(store.find)[-1]) and len(search(store.find)) < 3:
         for spec in trial.specs:
             save(store, spec, *hill(spec))
-    figure = landscapes.contours(tuning.means(tuning.collect(SMALL, store).trials), PRINTED)
+    figure = tuning_landscapes.contours(tuning.means(tuning.collect(SMALL, store).trials), PRINTED)
     assert [len(dots(axis)[0]) for axis in figure.axes[: len(PANELS)]] == [2, 0, 0, 0, 0, 0]
     assert not any(surfaces(axis) for axis in figure.axes)
     assert style.png(figure)[:4] == b"\x89PNG"
@@ -86,20 +86,20 @@ def test_contours_with_two_trials_are_points_alone(store):
 )
 def test_triangles(places, count):
     x, y = np.array(places, float).reshape(-1, 2).T
-    found = landscapes._triangles(x, y)
+    found = tuning_landscapes._triangles(x, y)
     assert found is None if count is None else len(found) == count
 
 
 def test_a_setting_that_was_tried_twice_is_one_point(whole):
     points = tuning.means(whole.trials)
     again = points.head(1).assign(trial=SMALL.trials + 1)
-    figure = landscapes.contours(pd.concat([points, again]), PRINTED)
+    figure = tuning_landscapes.contours(pd.concat([points, again]), PRINTED)
     assert len(dots(figure.axes[0])[0]) == SMALL.trials
 
 
 def test_learning_rates_show_every_pair_and_the_best(whole):
     """Two rates, two pairs of α and ΔT; α = 0.4 is the better one. The runs at 0.2 are not drawn."""
-    figure = landscapes.learning_rates(tuning.means(whole.rates))
+    figure = tuning_landscapes.learning_rates(tuning.means(whole.rates))
     for axis in figure.axes:
         lines = {box.get_label(): box.lines[0].get_xydata() for box in axis.containers}
         assert list(lines) == ["density 0.1", "density 0.2", "density 0.5", "Dense"]
@@ -112,6 +112,6 @@ def test_learning_rates_show_every_pair_and_the_best(whole):
 
 
 def test_learning_rates_without_runs_say_so(store):
-    figure = landscapes.learning_rates(tuning.means(tuning.collect(SMALL, store).rates))
+    figure = tuning_landscapes.learning_rates(tuning.means(tuning.collect(SMALL, store).rates))
     assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["no run yet"]] * 2
     assert style.png(figure)[:4] == b"\x89PNG"

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 import pandas as pd
 from IPython.display import Markdown
@@ -11,12 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from rigl_nb import paths
 from rigl_nb.claims import judge
 from rigl_nb.claims.judge import Claim, Verdict
+from rigl_nb.experiments import grids, inventory
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
 from rigl_nb.report.figures.tables import NONE, SYMBOLS
-from rigl_nb.report.sections import section
+from rigl_nb.report.sections import shared
 from rigl_nb.report.sections.verdicts import Judged
+from rigl_nb.runs.store import Store
 
 # The sentences of the report's summary, in plain words, by the claim's name.
 HEADLINES = {
@@ -55,7 +60,7 @@ def answer(boards: Mapping[str, Judged]) -> Markdown:
     """What the printed values and our runs say about all claims, and how much of the evidence is there."""
     ours = [verdict.verdict for board in boards.values() for verdict in board.ours]
     printed = [verdict.verdict for board in boards.values() for verdict in board.published]
-    there = ", ".join(f"{present:,} of {total:,} `{name}`" for name, (present, total) in section.totals().items())
+    there = ", ".join(f"{present:,} of {total:,} `{name}`" for name, (present, total) in totals().items())
     return Markdown(
         f"**The printed numbers** decide part of the report's {len(ours)} claims: {_counted(printed)}; the others are "
         f"not printed. **Our own trainings** so far: {there}. Only `paper` runs, as long as the report's, can judge a "
@@ -83,11 +88,11 @@ def headlines(boards: Mapping[str, Judged]) -> list[Headline]:
         for verdict in board.ours:
             if (claim := verdict.claim).name in HEADLINES:
                 paper = None if verdict.verdict == judge.NOT_ENOUGH else verdict
-                runs = section.evidence(name)["quick"]
+                runs = shared.evidence(name)["quick"]
                 part = covered(claim, runs) if len(runs) else None
                 quick = judge.judge(part, runs) if part else None
                 words = HEADLINES[claim.name]
-                found[claim.name] = Headline(words, section.number(name), claim, printed.get(claim), paper, quick)
+                found[claim.name] = Headline(words, shared.number(name), claim, printed.get(claim), paper, quick)
     return [found[name] for name in HEADLINES if name in found]
 
 
@@ -151,3 +156,26 @@ def _legend(lines: Sequence[Headline]) -> list:
     there = [name for name in SOURCES if any(getattr(line, name) for line in lines)]
     handles = [Line2D([], [], label=titles[name], markersize=5, **SOURCES[name]) for name in there]
     return [*handles, Patch(color=HOLDS, label="here the claim holds")]
+
+
+def runs() -> pd.DataFrame:
+    """How many runs of every section are published, by profile: "49 of 49"; "–" where a profile has none."""
+    rows = []
+    for name in grids.SECTIONS:
+        row = {"section": shared.number(name)}
+        for profile, runs in _published(name).items():
+            row[profile] = f"{runs.present} of {runs.total}" if runs.total else NONE
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def totals() -> dict[str, tuple[int, int]]:
+    """Published runs and all runs of each profile; a run that two sections need counts once."""
+    sections = [_published(name) for name in grids.SECTIONS]
+    whole = {profile: reduce(or_, (runs[profile] for runs in sections)) for profile in grids.EVIDENCE}
+    return {profile: (runs.present, runs.total) for profile, runs in whole.items()}
+
+
+def _published(name: str) -> dict[str, inventory.Inventory]:
+    results = Store(paths.results())
+    return {profile: inventory.take(name, profile, results) for profile in grids.EVIDENCE}

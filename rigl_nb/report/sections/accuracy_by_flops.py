@@ -14,7 +14,7 @@ from rigl_nb import flops
 from rigl_nb.claims.judge import PUBLISHED_SEEDS
 from rigl_nb.distributions import DISTRIBUTIONS, counts
 from rigl_nb.experiments import grids
-from rigl_nb.experiments.matching import layers
+from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.experiments.profiles import Profile, Row
 from rigl_nb.report.figures.style import INIT_LINE, INIT_STYLE, STYLE, Picture
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from records import made, tiny
 
-from rigl_nb.experiments.matching import layers
+from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.report.figures import training
 from rigl_nb.report.figures.style import METHOD_STYLE
 

@@ -10,7 +10,7 @@ from records import made, tiny
 from rigl_nb.claims import judge
 from rigl_nb.claims.judge import Cell
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import section
+from rigl_nb.report.sections import overview, shared
 from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
 
@@ -39,26 +39,26 @@ def small(local, monkeypatch):
 
 
 def test_sizes_count_the_runs_to_come(small):
-    lines = section.sizes("05_3").splitlines()
+    lines = shared.sizes("05_3").splitlines()
     assert [line.split()[0] for line in lines] == list(grids.PROFILES)
     assert all(line.endswith(", 4 runs") for line in lines)
 
 
 def test_training_follows_the_search_to_its_end(small, capsys):
-    here = section.train("05_3", "smoke", {})
+    here = shared.train("05_3", "smoke", {})
     assert here["present"].all() and list(here["method"]) == ["RigL", "RigL", "Dense", "SET"]
     assert len(set(here["config_id"])) == 4, "the second trial has a rate of its own"
     assert len(small.records()) == 4
-    again = section.train("05_3", "smoke", {})
+    again = shared.train("05_3", "smoke", {})
     pd.testing.assert_frame_equal(again, here)
-    only = section.train("05_3", "smoke", {"method": "SET"})
+    only = shared.train("05_3", "smoke", {"method": "SET"})
     assert list(only["method"]) == ["SET"]
 
 
 def test_an_empty_profile_trains_nothing(small, capsys):
-    here = section.train("05_3", "", {})
+    here = shared.train("05_3", "", {})
     assert here.empty and not small.root.exists()
-    section.show(here)
+    shared.show(here)
     assert "No run was trained here" in capsys.readouterr().out
 
 
@@ -66,7 +66,7 @@ def test_published_runs_are_not_trained_again(small):
     results = Store(small.root.parent.parent / "results")
     for spec in grids.specs("05_3", "smoke"):
         results.save(made(spec))
-    here = section.train("05_3", "smoke", {})
+    here = shared.train("05_3", "smoke", {})
     assert list(here["present"]) == [False, True, False, False], "only the second trial was missing"
 
 
@@ -77,33 +77,33 @@ def test_a_crash_is_raised_with_its_reason(small, monkeypatch):
 
     monkeypatch.setattr(attempt, "train", crash)
     with pytest.raises(RuntimeError, match=r"3 runs failed.*no luck"):
-        section.train("05_3", "smoke", {})
+        shared.train("05_3", "smoke", {})
 
 
 def test_evidence_records_and_banner_follow_the_published_trials(small):
     results = Store(small.root.parent.parent / "results")
     first, *rest = grids.specs("05_3", "paper")
     results.save(made(first))
-    frame = section.evidence("05_3")["paper"]
+    frame = shared.evidence("05_3")["paper"]
     assert list(frame["present"]) == [True, False, False, False], "with its record the second trial is known"
-    assert section.records("05_3")["paper"] == [made(first)]
-    lines = section.banner("05_3").data.splitlines()
+    assert shared.records("05_3")["paper"] == [made(first)]
+    lines = shared.banner("05_3").data.splitlines()
     assert lines[0].startswith("- **paper**: 1 of 4 runs; the rest (about ")
     assert lines[0].endswith("`python -m rigl_nb reproduce --profile paper --sections 05_3`")
     results.save(made(rest[0]))
-    assert section.banner("05_3").data.splitlines()[0].startswith("- **paper**: 2 of 4 runs")
+    assert shared.banner("05_3").data.splitlines()[0].startswith("- **paper**: 2 of 4 runs")
 
 
 def test_a_table_for_each_network_with_its_printed_values(local, monkeypatch):
     shown = []
-    monkeypatch.setattr(section, "display", shown.append)
+    monkeypatch.setattr(shared, "display", shown.append)
     specs = [tiny("SET"), tiny("SET", model="resnet14-8", data="digits")]
     for spec in specs:
         local.save(made(spec))
     printed = pd.DataFrame(
         [{"method": "SET", "init": "ERK", "density": 0.2, "multiplier": 1, "accuracy_mean": 73.5, "accuracy_std": 0.25}]
     ).assign(train_flops=0.38, test_flops=0.38)
-    section.show(local.frame(specs), {"cifar100": printed})
+    shared.show(local.frame(specs), {"cifar100": printed})
     columns = [list(table.data.columns) for table in shown]
     assert len(shown) == 2 and len(columns[1]) == len(columns[0]) + 1
     assert "73.5 ± 0.25 (n = 3)" in shown[1].data.iloc[0].tolist()
@@ -113,7 +113,7 @@ def test_the_overview_counts_published_runs(small):
     results = Store(small.root.parent.parent / "results")
     first, *_ = grids.specs("05_3", "paper")
     results.save(made(first))
-    table = section.overview()
+    table = overview.runs()
     assert table.columns.tolist() == ["section", "paper", "short", "quick"]
     assert table.iloc[0][["section", "paper"]].tolist() == ["5.3", "1 of 4"]
 
@@ -122,12 +122,12 @@ def test_a_run_of_two_sections_is_counted_once(small, monkeypatch):
     monkeypatch.setattr(grids, "SECTIONS", {name: grids.SECTIONS["05_3"] for name in ("05_3", "06_2")})
     results = Store(small.root.parent.parent / "results")
     results.save(made(grids.specs("05_3", "paper")[0]))
-    assert section.totals()["paper"] == (1, 4)
+    assert overview.totals()["paper"] == (1, 4)
 
 
-def test_tally():
+def test_outcomes():
     words = [judge.REPRODUCED, judge.NOT_ENOUGH, judge.NOT_ENOUGH]
-    assert section.tally(words).splitlines() == [
+    assert shared.outcomes(words).splitlines() == [
         "1 of 3 claims reproduced",
         "0 of 3 claims contradicted",
         "0 of 3 claims inconclusive",
@@ -141,7 +141,7 @@ def test_banner_counts_and_names_cost_and_command():
         "short": runs({RANDOM: [90.0, 91.0], SET: [None]}),
         "quick": runs({RANDOM: [70.0]}),
     }
-    paper, short, quick = section.shares(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
+    paper, short, quick = shared.shares(evidence, {"paper": "about 3 h", "short": None}, "05_1").splitlines()
     assert paper == (
         "- **paper**: 0 of 3 runs; the rest (about 3 h): `python -m rigl_nb reproduce --profile paper --sections 05_1`"
     )
@@ -150,14 +150,14 @@ def test_banner_counts_and_names_cost_and_command():
 
 
 def test_banner_without_costs_or_section():
-    line = section.shares({"paper": runs({RANDOM: [None]})})
+    line = shared.shares({"paper": runs({RANDOM: [None]})})
     assert line == "- **paper**: 0 of 1 runs; the rest: `python -m rigl_nb reproduce --profile paper`"
 
 
 def test_banner_counts_the_runs_to_come():
-    line = section.shares({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
+    line = shared.shares({"paper": runs({RANDOM: [90.0]})}, {"paper": "about 3 h"}, "06_3", {"paper": 27})
     assert line.startswith("- **paper**: 1 of 28 runs; the rest (about 3 h): `python")
 
 
 def test_a_profile_without_runs_has_none_missing():
-    assert section.shares({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"
+    assert shared.shares({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"
