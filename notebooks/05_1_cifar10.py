@@ -15,10 +15,12 @@ workers = 1  # runs at the same time, or where: "tcp://host:8786" (notebook 10)
 interactive = True
 
 # %% tags=["hide-input"]
-from rigl_nb.claims import instability, judge, statements
+from rigl_nb.claims import instability, statements
+from rigl_nb.claims.model import Runs
+from rigl_nb.claims.printed import table2
 from rigl_nb.experiments import grids
-from rigl_nb.report.figures import plots, tables, training
-from rigl_nb.report.sections import shared, verdicts
+from rigl_nb.report.figures import board, plots, tables, training
+from rigl_nb.report.sections import ladder, shared
 
 # %% [markdown]
 # ## What was run
@@ -65,7 +67,7 @@ tables.comparison(
 # methods closes as the density grows.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "figure-1", "caption": "Figure 1 of the report: test accuracy across densities. Open markers: published. Filled markers: ours. ERK (middle) lies above Random (left), and the gap between methods closes as the density grows."}}
-figure_1 = judge.with_reference(printed, grids.published("table4_tuning"))
+figure_1 = table2()
 plots.accuracy_by_density(evidence["paper"], figure_1)
 
 # %% [markdown]
@@ -86,36 +88,36 @@ training.training_plots(max(chosen, key=len))
 # %% [markdown]
 # ## The claims
 #
-# A claim compares cells of the table. Runs of equal seed are paired, all differences are pooled, and a 95 % interval
-# tells what they can show: *reproduced* if the whole interval lies on the claimed side, *contradicted* if it lies on
-# the other side, else *inconclusive*. The published means get the same treatment, as far as they allow it.
+# Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
+# we judge: one linear model for all runs of a network, and intervals of 95 %.
 
 # %%
-judged = verdicts.judged("05_1")
-accuracy = [v for v in judged.ours if v.claim in statements.CIFAR10]
-tables.scoreboard(accuracy, judged.published, uuid="claims-05-1")
+rungs = ladder.board("05_1")
+unstable = [rung for rung in rungs if rung.claim in statements.INSTABILITY]
+means = [rung for rung in rungs if rung not in unstable]
+board.board(means, "claims-05-1")
 
 # %% [markdown]
 # ### Is SET unstable?
 #
 # > "Owing to random growth, SET can be unstable when training for longer durations with higher sparsities."
 #
-# Table 2 prints a standard deviation of many points for SET 2× at density 0.1: one run must have collapsed. A mean
-# cannot test such a sentence. So we compare standard deviations and collapsed runs: of SET 2× at low densities with what
-# lacks one reason of the sentence. That is RigL 2×, SET at the usual length, and SET 2× at higher densities.
+# Table 2 prints a standard deviation of many points for SET 2× at density 0.1. A mean cannot test such a sentence. So
+# we compare standard deviations, and the shares of broken runs: of SET 2× at low densities with what lacks one reason
+# of the sentence. That is RigL 2×, SET at the usual length, and SET 2× at higher densities.
 
 # %%
-spread = instability.summary(statements.INSTABILITY, evidence["paper"], figure_1)
+runs = Runs(evidence["paper"])
+spread = instability.summary(statements.INSTABILITY, runs, figure_1)
 spread.style.set_uuid("instability").format(precision=2, na_rep="–")
 
 # %% [markdown]
 # Three seeds show little here: the columns "at least" and "at most" are the limits of what a cell may really be. Our
-# intervals leave out any one run in turn, so no single run makes a verdict. The report prints no single runs, so its
-# values cannot be checked like that.
+# intervals leave out any one run in turn, so no single run decides. The report prints no single runs, and three of them
+# make a standard deviation: so its values answer nothing here.
 
 # %%
-unstable = [v for v in judged.ours if v.claim in statements.INSTABILITY]
-tables.scoreboard(unstable, judged.published, uuid="claims-05-1-instability")
+board.board(unstable, "claims-05-1-instability")
 
 # %% [markdown]
 # ## Live on this machine
@@ -134,4 +136,4 @@ shared.show(here, {"cifar10": printed})
 # ## Verdict
 
 # %%
-print(shared.outcomes(verdict.verdict for verdict in judged.ours))
+print(ladder.counts(rungs).to_string(index=False))

@@ -21,8 +21,8 @@ from IPython.display import Markdown
 
 from rigl_nb.claims.statements import cifar
 from rigl_nb.experiments import grids
-from rigl_nb.report.figures import plots, tables, training
-from rigl_nb.report.sections import shared, verdicts
+from rigl_nb.report.figures import board, plots, tables, training
+from rigl_nb.report.sections import ladder, shared
 
 # %% [markdown]
 # ## What was run
@@ -103,21 +103,19 @@ training.training_plots(chosen)
 # Which trends does the report mean? Section 5.1 lists them for CIFAR-10: RigL over SET, SET over static masks, ERK over
 # Random, and so on. So we ask each claim of that section again, with the cells of Table 3.
 #
-# Runs of equal seed are paired, all differences are pooled, and a 95 % interval tells what they can show: *reproduced*
-# if the whole interval lies on the claimed side, *contradicted* if it lies on the other side, else *inconclusive*. The
-# published means get the same treatment, as far as they allow it.
+# Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
+# we judge: one linear model for all runs of a network, and intervals of 95 %.
 
 # %%
-judged = verdicts.judged("05_2")
+rungs = ladder.board("05_2")
 
 
-def board(found, uuid):
-    """The scoreboard of some claims: published values beside our runs."""
-    ours = [verdict for verdict in judged.ours if verdict.claim in found]
-    return tables.scoreboard(ours, judged.published, uuid=uuid)
+def answers(found, uuid):
+    """The board of some claims."""
+    return board.board([rung for rung in rungs if rung.claim in found], uuid)
 
 
-board(cifar.TRENDS, "claims-05-2-trends")
+answers(cifar.TRENDS, "claims-05-2-trends")
 
 # %% [markdown]
 # ## The groups of Table 3
@@ -127,7 +125,7 @@ board(cifar.TRENDS, "claims-05-2-trends")
 # RigL 2× (ERK) above the other two, so it stands for the group.
 
 # %%
-board(cifar.GROUPS, "claims-05-2-groups")
+answers(cifar.GROUPS, "claims-05-2-groups")
 
 # %% [markdown]
 # ## Longer training against Pruning
@@ -139,7 +137,7 @@ board(cifar.GROUPS, "claims-05-2-groups")
 # the same length, or over the two cells that the first sentence names. We test both.
 
 # %%
-board(cifar.LONGER, "claims-05-2-longer")
+answers(cifar.LONGER, "claims-05-2-longer")
 
 # %% [markdown]
 # And the costs, as the report prints them:
@@ -158,11 +156,11 @@ for left, right in longer:
 # > "We obtain tickets with a commensurate performance for sparsities lower than 80%."
 #
 # Sparsities lower than 80 % are densities above 0.2. The report prints no such cell. We train tickets at 0.5, and
-# compare them with the pruned networks that they come from, and with the dense one. "Lower than" also says that tickets
-# are worse from 80 % on. Table 3 prints these cells, so this half can be tested at once.
+# compare them with the pruned networks that they come from, and with the dense one. Of sparsities from 80 % on the
+# sentence says nothing.
 
 # %%
-board(cifar.TICKETS, "claims-05-2-tickets")
+answers(cifar.TICKETS, "claims-05-2-tickets")
 
 # %% [markdown]
 # ## Initialization or method: which one matters more?
@@ -180,7 +178,7 @@ board(cifar.TICKETS, "claims-05-2-tickets")
 # exception, so there it is the other way round: SNFS (Random) has to win over RigL (ERK).
 
 # %%
-board(cifar.EXTENT, "claims-05-2-extent")
+answers(cifar.EXTENT, "claims-05-2-extent")
 
 # %% [markdown]
 # The same for the cost: by which factor does a change of the initialization, or of the method, multiply the printed
@@ -255,4 +253,4 @@ shared.show(here, {"cifar100": printed})
 # ## Verdict
 
 # %%
-print(shared.outcomes(verdict.verdict for verdict in judged.ours))
+print(ladder.counts(rungs).to_string(index=False))

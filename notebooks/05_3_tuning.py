@@ -19,10 +19,11 @@ interactive = True
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.claims import judge, power
+from rigl_nb.claims import power
+from rigl_nb.claims.claim import MATCH_MARGIN, PUBLISHED_SEEDS, Cell
 from rigl_nb.experiments import grids, studies
-from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import shared, tuning, tuning_landscapes, verdicts
+from rigl_nb.report.figures import board, tables
+from rigl_nb.report.sections import ladder, shared, tuning, tuning_landscapes
 from rigl_nb.runs.store import Store
 
 # %% [markdown]
@@ -109,9 +110,9 @@ tables.plain(tuning.shown(table_4), "table4", caption=caption)
 # %%
 gains = printed["optimal_mean"] - printed["reference_mean"]
 largest = printed.loc[gains.idxmax()]
-dense = judge.Cell("Dense").rows(grids.published("table2_cifar10"))
+dense = Cell("Dense").rows(grids.published("table2_cifar10"))
 print(f"Largest printed gain: {largest['init']} at {largest['density']:g},", end=" ")
-print(f"{gains.max():+.1f} points; we call up to {judge.MATCH_MARGIN:g} close")
+print(f"{gains.max():+.1f} points; we call up to {MATCH_MARGIN:g} close")
 print(f"Its optimum has {largest['optimal_mean']}, the dense model", end=" ")
 print(f"{dense['accuracy_mean'].item()} (Table 2)")
 
@@ -142,7 +143,7 @@ tables.plain(choice, "choices", forms, caption) if len(chosen) else none
 
 # %%
 spreads = [*printed["reference_std"], *printed["optimal_std"]]
-chance = tuning.luck(spreads, judge.PUBLISHED_SEEDS, trials)
+chance = tuning.luck(spreads, PUBLISHED_SEEDS, trials)
 expected = power.expected_maximum(trials)
 print(f"The largest of {trials} normal values is {expected:.2f} sd above their mean")
 print(f"So the best of {trials} equal settings leads by {chance:+.2f} points")
@@ -211,26 +212,26 @@ print(f"Strict reading, all runs with learning rate {grids.FAST:g} collapse: {st
 # %% [markdown]
 # ## The claims
 #
-# A claim compares cells of a table. Runs of equal seed are paired, and a 95 % interval tells what they can show. Only
-# `paper` runs count. Tuned runs count when their search is complete, learning rates when their grid is. The published
-# means get the same treatment, as far as they are printed.
+# Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
+# we judge: one linear model for all runs of a network, and intervals of 95 %. Tuned
+# runs count when their search is complete, learning rates when their grid is.
 
 # %%
-judged = verdicts.judged("05_3")
-tables.scoreboard(judged.ours, judged.published, uuid="claims-05-3")
+rungs = ladder.board("05_3")
+board.board(rungs, "claims-05-3")
 
 # %% [markdown]
 # With three seeds, one printed cell alone is too noisy for a margin of 0.3 points. Together they show a small gain. Is
 # it above zero?
 
 # %%
-pooled = judged.published[0]
-print(f"Printed gain: {pooled.difference:+.2f} [{pooled.low:+.2f}, {pooled.high:+.2f}]")
-print(f"Interval above zero: {'yes' if pooled.low > 0 else 'no'}")
+pooled = rungs[0].answers["printed"]
+print(f"Printed gain: {board.ours(pooled)}")
+print(f"Interval above zero: {'yes' if pooled.interval[0] > 0 else 'no'}")
 print(f"Gain expected of pure noise, chosen by test accuracy: {chance:+.2f}")
 
 # %% [markdown]
-# So "small" holds for the printed values. An interval above zero would not show that tuning helps: the optimum was
+# An interval above zero would not show that tuning helps: the optimum was
 # chosen as the best of 15, and that alone makes a gain of this size.
 #
 # ## Live on this machine
@@ -270,4 +271,4 @@ if here is not None and here.any:
 # ## Verdict
 
 # %%
-print(shared.outcomes([*(verdict.verdict for verdict in judged.ours), strict]))
+print(ladder.counts(rungs).to_string(index=False))

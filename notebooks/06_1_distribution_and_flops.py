@@ -22,9 +22,12 @@ from dataclasses import replace
 import pandas as pd
 
 from rigl_nb.claims import judge, statements
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Printed
+from rigl_nb.claims.printed import table2, table3
 from rigl_nb.experiments import grids
-from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import accuracy_by_flops, shared, verdicts
+from rigl_nb.report.figures import board, tables
+from rigl_nb.report.sections import accuracy_by_flops, ladder, shared
 
 # %% [markdown]
 # ## What was run
@@ -135,30 +138,30 @@ tables.plain(shown, "figure-3", form)
 # %% [markdown]
 # ## Is it true at every budget?
 #
-# The report's sentence has no exception. We judge every printed pair alone, by Welch's interval of two means of three
-# seeds.
+# The report's sentence has no exception. We judge every printed pair alone.
 
 # %%
 erk = {(row.report, row.budget): row.density for row in pairs["paper"].itertuples()}
 at_equal_flops = statements.equal_flops(erk)
 alone = [
-    judge.judge_published(replace(claim, pairs=(pair,)), printed)
+    judge.by_print(replace(claim, pairs=(pair,)), Printed(rows))
     for claim in at_equal_flops
+    for rows in [printed[printed["data"] == claim.pairs[0][0].data]]
     for pair in claim.pairs
 ]
-for verdict in alone:
-    cell = verdict.claim.pairs[0][0]
-    words = f"{verdict.difference:+.2f} [{verdict.low:+.2f}, {verdict.high:+.2f}]"
-    print(f"{cell.data}, budget {cell.density:g}: {words}, {verdict.verdict}")
+for answer in alone:
+    cell = answer.claim.pairs[0][0]
+    words = f"{board.ours(answer)}, {answer.word}"
+    print(f"{cell.data}, budget {cell.density:g}: {words}")
 
 # %%
-below = [verdict for verdict in alone if verdict.difference <= 0]
-for left, right in (verdict.claim.pairs[0] for verdict in below):
+below = [answer for answer in alone if answer.estimate.value <= 0]
+for left, right in (answer.claim.pairs[0] for answer in below):
     means = [cell.rows(printed)["accuracy_mean"].item() for cell in (left, right)]
     print(
         f"Not better, {left.data} at {left.density:g}: {means[0]:.2f}, {means[1]:.2f}"
     )
-sure = sum(verdict.verdict == judge.REPRODUCED for verdict in alone)
+sure = sum(answer.outcome == judge.SUPPORTED for answer in alone)
 print(f"Random is better beyond its noise in {sure} of {len(alone)} pairs")
 
 # %% [markdown]
@@ -169,13 +172,9 @@ print(f"Random is better beyond its noise in {sure} of {len(alone)} pairs")
 # values is off, or the noise of the runs is that large, or ERK's unprinted density is not the matched one.
 
 # %% tags=["hide-input"]
-tuning = grids.published("table4_tuning")
-parts = []
-for number, data in {2: "cifar10", 3: "cifar100"}.items():
-    rows = grids.published(f"table{number}_{data}")
-    rows = judge.with_reference(rows, tuning) if data == "cifar10" else rows
-    parts.append(rows.assign(data=data, source="tables"))
+parts = [table2().assign(data="cifar10"), table3()]
 by_density = pd.concat(parts).query("method == 'RigL' and multiplier == 1")
+by_density["source"] = "tables"
 both = pd.concat([by_density, printed.assign(source="Figure 3")])
 
 # %%
@@ -193,7 +192,7 @@ for data, rows in both[both["init"] == "ERK"].groupby("data"):
 
 # %% tags=["hide-input"]
 for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itertuples():
-    cell = judge.Cell("RigL", "Random", row.density, data=row.data)
+    cell = Cell("RigL", "Random", row.density, data=row.data)
     for point in cell.rows(printed).itertuples():
         if abs(point.accuracy_std - row.accuracy_std) > 0.006:
             print(f"{row.data}, Random at {row.density:g}:", end=" ")
@@ -206,18 +205,16 @@ for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itert
 # %% [markdown]
 # ## The claims
 #
-# A claim compares cells. Runs of equal seed are paired, all differences are pooled, and a 95 % interval tells what
-# they can show: *reproduced* if the whole interval lies on the claimed side, *contradicted* if it lies on the other
-# side, else *inconclusive*. The published means get the same treatment. Each data set has its own network, so each is
-# judged alone.
+# Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
+# we judge: one linear model for all runs of a network, and intervals of 95 %.
 #
-# - *Equal FLOPs* pools the three budgets of Figure 3. A pooled verdict can hold although a single pair does not.
+# - *Equal FLOPs* is the mean over the three budgets of Figure 3. It can hold although a single pair does not.
 # - *Equal density* is the other half of the sentence. Its runs belong to Tables 2 and 3
 #   ([section 5.1](05_1_cifar10.ipynb)). Density 0.5 on CIFAR-100 is not printed in a table.
 
 # %%
-judged = verdicts.judged("06_1")
-tables.scoreboard(judged.ours, judged.published, uuid="claims-06-1")
+rungs = ladder.board("06_1")
+board.board(rungs, "claims-06-1")
 
 # %% [markdown]
 # The text says that ERK is better *consistently* at equal density. These printed cells say otherwise:
@@ -250,4 +247,4 @@ shared.show(here)
 # ## Verdict
 
 # %%
-print(shared.outcomes(verdict.verdict for verdict in judged.ours))
+print(ladder.counts(rungs).to_string(index=False))

@@ -18,8 +18,8 @@ interactive = True
 import pandas as pd
 
 from rigl_nb.experiments import grids
-from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import redistribution, shared, verdicts
+from rigl_nb.report.figures import board, tables
+from rigl_nb.report.sections import ladder, redistribution, shared
 
 # %% [markdown]
 # ## What was run
@@ -199,12 +199,11 @@ if measured.empty:
 # %% [markdown]
 # ## The claims about accuracy
 #
-# A claim compares cells of the table. Runs of equal seed are paired, all differences are pooled, and a 95 % interval
-# tells what they can show: *reproduced* if the whole interval lies on the claimed side, *contradicted* if it lies on
-# the other side, else *inconclusive*. The published means get the same treatment, as far as they allow it. Each data
+# Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
+# we judge: one linear model for all runs of a network, and intervals of 95 %. Each data
 # set has its own network, so each is judged alone.
 #
-# - "But not RigL (ERK)" is tested as: RigL (ERK) is at most 0.3 points worse than with redistribution.
+# - "Significantly improves […] but not RigL (ERK)" is tested as: no improvement that can be told from 0.
 # - "Matches" means: within 0.3 points.
 # - For "subpar" RigL is compared with re-initialised RigL at the same density. The re-initialised network even has more
 #   FLOPs.
@@ -212,8 +211,8 @@ if measured.empty:
 #   the copied mask matter at all? The report has no numbers for them.
 
 # %%
-judged = verdicts.judged("06_2")
-tables.scoreboard(judged.ours, judged.published, uuid="claims-06-2")
+rungs = ladder.board("06_2")
+board.board(rungs, "claims-06-2")
 
 # %% [markdown]
 # ## Numbers that do not fit together
@@ -270,5 +269,4 @@ shared.show(
 # ## Verdict
 
 # %%
-words = [verdict.verdict for verdict in judged.ours] + list(scores["verdict"])
-print(shared.outcomes(words))
+print(ladder.counts(rungs).to_string(index=False))

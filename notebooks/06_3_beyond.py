@@ -183,40 +183,23 @@ tables.plain(shown.reset_index(), "finals", form)
 # %% [markdown]
 # ## Is the best better?
 #
-# The best of the search against Uniform, ERK and Random. Runs of equal seed are paired, and the interval is Student's
-# 95 % interval of the mean difference in test accuracy. Only fresh seeds count.
+# The best of the search against Uniform, ERK and Random, in test accuracy, with 95 % intervals. Only fresh seeds count.
+# *Could show* is the true difference that four of five such experiments would tell from zero: "not shown" is not
+# "equal".
 
 # %%
-judged = beyond.verdicts(found)
+judged = beyond.answers(found)
 rows = [
-    (f"best − {rival}", v.difference, v.low, v.high, v.n) for rival, v in judged.items()
+    (f"best − {rival}", a.estimate.value, *a.interval, power.could_show(a.estimate))
+    for rival, a in judged.items()
 ]
-differences = pd.DataFrame(rows, columns=["", "points", "from", "to", "n"])
-plus = {name: lambda value: signed(value, "+.2f") for name in ("points", "from", "to")}
-tables.plain(differences, "differences", plus)
+columns = ["", "points", "from", "to", "could show"]
+plus = {name: lambda value: signed(value, "+.2f") for name in columns[1:4]}
+plus["could show"] = "{:.2f}"
+tables.plain(pd.DataFrame(rows, columns=columns), "differences", plus)
 
 # %%
 Markdown("- " + beyond.outcome(found).replace("\n", "\n- "))
-
-# %% [markdown]
-# ## What could these runs show at all?
-#
-# "Not shown" is not "equal". The spread of the paired differences tells how small a difference n seeds can see.
-# *Half width*: half the expected 95 % interval. *Found in 4 of 5*: the true difference that four of five such
-# experiments would tell from zero.
-
-# %%
-spread, free = beyond.paired_std(found)
-if free:
-    words = f"std of a paired difference: {spread:.2f} points"
-    print(f"{words} ({free} degrees of freedom)")
-else:
-    print("No two finalists have two seeds in common yet.")
-
-# %% tags=["hide-input"]
-shows = beyond.seeds_show(spread)
-shows.columns = ["n", "half width (points)", "found in 4 of 5 (points)"]
-tables.plain(shows, "power", dict.fromkeys(shows.columns[1:], "{:.2f}"))
 
 # %% [markdown]
 # ## What this search cannot say
@@ -240,13 +223,7 @@ shared.show(here)
 # %% [markdown]
 # ## Verdict
 #
-# These are our questions, not claims of the report. Only `paper` records answer them. *Reproduced* means here: the
-# best of the search is better, beyond the noise of the fresh seeds. *Contradicted* means: it is worse.
-
-# %%
-ours = beyond.verdicts(searches["paper"]).values()
-tables.scoreboard(ours, uuid="claims-06-3")
+# These are our questions, not claims of the report. Only `paper` records answer them.
 
 # %%
 print(beyond.outcome(searches["paper"]).splitlines()[-1])
-print(shared.outcomes(verdict.verdict for verdict in ours))

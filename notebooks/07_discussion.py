@@ -7,108 +7,116 @@
 # > We find that the choice of initialization has a greater impact on the final performance and compute requirement than
 # > the method itself."
 #
-# This notebook puts all claims of the report {cite}`sundar2021` on one board: what was printed, what our runs say, and
-# the verdict. Then it asks what three seeds can show at all. It lists the places where the report contradicts itself,
-# and ends with what was easy and what was hard for us. The verdicts are computed here, by the same functions as in the
-# notebooks of the sections.
+# This notebook puts all claims of the report {cite}`sundar2021` on one board, with an answer at each scale of evidence.
+# It says how we judge, and what three seeds can show at all. It lists the places where the report contradicts itself,
+# and ends with what was easy and what was hard for us.
 
 # %% tags=["parameters"]
 profile = ""  # this page trains nothing, whatever the profile
 interactive = True
 
 # %% tags=["hide-input"]
-import math
-
 import pandas as pd
 
-from rigl_nb.claims import inconsistencies, judge, power
-from rigl_nb.experiments import grids
-from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import verdicts
+from rigl_nb.claims import inconsistencies, power, printed
+from rigl_nb.claims.model import Printed, Runs
+from rigl_nb.claims.spread import Blocks
+from rigl_nb.report.figures import board, tables
+from rigl_nb.report.sections import ladder, shared
 
 # %% [markdown]
-# ## The scoreboard
+# ## How we judge
 #
-# A claim compares cells of a table: the difference of two accuracies, in points. It is *reproduced* if the 95 %
-# interval of the difference lies on the claimed side, *contradicted* if it lies on the other side, else *inconclusive*.
-# The printed means and standard deviations get the same treatment as our runs. Only runs of the `paper` profile count.
-# It trains exactly as the report did.
+# A claim compares means of cells: the accuracy of one method minus that of another, over the pairs of cells that the
+# sentence names. All runs of one network, data set and length go into one linear model: a mean for each cell, and one
+# variance over seeds. So cells with few runs borrow what others say about the noise. A cell that a claim names twice
+# counts with the sum of its weights. Where variances differ (Levene's test), each mean has its own (Welch).
+#
+# - **supported**: the 95 % interval of the mean difference lies on the claimed side. Where the text says "each",
+#   "consistently", "a range of" or "matches", this must be so in every pair. "Matches" needs the 90 % interval within
+#   ±0.3 points, or within what the text says.
+# - **opposite**: it lies on the other side.
+# - **no difference** of practical size: the 90 % interval lies within ±0.3 points.
+# - **undecided**: anything else.
+#
+# Each scale has its own words: a printed number cannot reproduce itself, and a short training only shows a direction.
+# At the report's length a claim needs its full number of seeds first. The claims of the front page are tested together
+# (Holm), the others too (Benjamini and Hochberg): of those that come out clear, at most one in twenty is false on
+# average. A broken run, more than 5 standard deviations below its cell's median, is counted apart; the means are given
+# with and without. From printed standard deviations alone we judge nothing: each is of three runs.
 
 # %%
-boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-tables.plain(verdicts.counts(boards).reset_index(), "counts")
+rungs = ladder.boards()
+tables.plain(ladder.counts(rungs), "counts")
 
 # %% [markdown]
-# ✓ reproduced, ✗ contradicted, ? inconclusive. The left half judges the report by its own numbers. A claim can be right and still *inconclusive*,
-# if the seeds spread too much to show it.
+# ### Are runs of one seed alike?
+#
+# Runs of one seed share their initial weights and the order of the images. If that made them alike, pairing by seed
+# would narrow the intervals. The *intraclass correlation* says how alike they are: 1 is equal, 0 is not at all. Pairing
+# is used only where it helps.
 
 # %%
-every = [
-    verdict
-    for board in boards.values()
-    for verdict in (board.published or board.ours)
-    if verdict.verdict == judge.CONTRADICTED
-]
-for verdict in every:
-    interval = f"[{verdict.low:+.2f}, {verdict.high:+.2f}]"
-    print(f"Contradicted by the printed values: {verdict.claim.name}")
-    print(f"  {verdict.claim.statement}, but {verdict.difference:+.2f} {interval}")
-if not every:
-    print("The printed values contradict no claim.")
+for name, runs in shared.evidence("05_1").items():
+    blocks = Blocks.of(Runs(runs).all) if runs["present"].any() else None
+    if blocks:
+        print(
+            f"{name}: intraclass correlation {blocks.correlation:+.2f}, p = {blocks.p:.2f}"
+        )
 
 # %% [markdown]
-# ### All claims, one by one
+# ## All claims, one by one
+
+# %% tags=["hide-input"]
+board.board(rungs, "claims")
 
 # %%
-ours = [verdict for board in boards.values() for verdict in board.ours]
-theirs = [verdict for board in boards.values() for verdict in board.published]
-tables.scoreboard(ours, theirs, uuid="claims-07")
+for rung in rungs:
+    answer = rung.answers.get("printed")
+    if answer and answer.word == "not supported":
+        print(f"Not supported by the printed numbers: {rung.claim.name}")
+        print(f"  {rung.claim.statement}, but {board.ours(answer)}")
 
 # %% [markdown]
 # ## What three seeds can show
 #
 # Two runs that differ only in the seed do not reach the same accuracy. This spread limits what a table of three seeds
-# can prove. We take the spread of the printed tables, pooled over their cells. SET 2× at 0.1 is left out: a run
-# collapsed there.
+# can prove. We take the spread of the printed tables, pooled over their cells. SET 2× at 0.1 is left out: its standard
+# deviation shows that a run broke there.
 
 # %%
 spread = {}
-for name, title in {
-    "table2_cifar10": "CIFAR-10",
-    "table3_cifar100": "CIFAR-100",
+for title, table in {
+    "CIFAR-10": printed.table2(),
+    "CIFAR-100": printed.table3(),
 }.items():
-    stds = grids.published(name)["accuracy_std"]
-    spread[title] = power.pooled_std(stds[stds < 5])
-for title, std in spread.items():
-    print(f"{title}: standard deviation over seeds {std:.2f} points")
+    rows = Printed(table).rows
+    spread[title] = power.pooled_std(rows.loc[~rows["broken"], "accuracy_std"])
+    print(f"{title}: standard deviation over seeds {spread[title]:.2f} points")
 
 # %% [markdown]
-# A difference of two runs spreads by √2 times as much. A claim pools several pairs of cells, which helps: three pairs
-# with three seeds are nine differences. *Half width* is
-# half of the 95 % interval. *Detectable* is the true difference that such an experiment finds in four of five cases.
+# *Half width* is half of the 95 % interval of the mean difference over some pairs of cells, with three seeds each.
+# *Detectable* is the true difference that such an experiment finds in four of five cases.
 
 # %%
-apart = {title: math.sqrt(2) * std for title, std in spread.items()}
-widths = pd.concat({title: power.table(std) for title, std in apart.items()})
+widths = pd.concat({title: power.table(std) for title, std in spread.items()})
 widths = widths.reset_index(level=0, names="data")
 form = dict.fromkeys(("half width", "detectable difference"), "{:.2f}")
 tables.plain(widths, "power", form)
 
 # %% [markdown]
-# So one pair of cells with three seeds cannot show differences as small as those that the tables are read for. The
-# central claim, RigL over SET, pools many cells. How many seeds would it need, if the printed difference is the true
-# one?
+# So one pair of cells with three seeds cannot show differences as small as those that the tables are read for. How many
+# seeds would RigL over SET need, if the printed difference is the true one?
 
 # %%
-central = boards["05_1"].published[0]
-pairs = central.n // judge.PUBLISHED_SEEDS
-gap, std = central.difference, apart["CIFAR-10"]
-print(
-    f"Printed: {gap:+.2f} [{central.low:+.2f}, {central.high:+.2f}] over {pairs} pairs"
-)
-for cells in (1, pairs):
-    seeds = power.seeds_needed(gap, std, cells)
-    print(f"Seeds per cell to find it with {cells} of these pairs: {seeds}")
+central = next(rung for rung in rungs if rung.claim.name == "RigL over SET").answers[
+    "printed"
+]
+gap, pairs = central.estimate.value, len(central.pairs)
+print(f"Printed: {board.ours(central)} over {pairs} pairs")
+for some in (1, pairs):
+    seeds = power.seeds_needed(gap, spread["CIFAR-10"], some)
+    print(f"Seeds per cell to find it with {some} of these pairs: {seeds}")
 
 # %% [markdown]
 # ## Where the report contradicts itself
@@ -130,7 +138,7 @@ tables.plain(found, "inconsistencies")
 # - **The printed FLOPs.** Nearly all printed costs follow from the shapes of two networks and a handful of formulas
 #   ([notebook 03](03_flops.ipynb)). They even decided a question that the text leaves open: how many convolutions
 #   ResNet-50 has at its input ([notebook 04](04_settings.ipynb)).
-# - **The text.** It names its seeds, grids and formulas, and prints standard deviations. Without these no claim could
+# - **The text.** It names most of its grids and formulas, and prints standard deviations. Without these no claim could
 #   be judged again.
 #
 # ## What was hard
@@ -150,20 +158,12 @@ tables.plain(found, "inconsistencies")
 # The report ends with a wish: distributions that reach the best accuracy for a given FLOP budget. [Section
 # 6.3](06_3_beyond.ipynb) makes a first step.
 #
-# Not covered here either: larger data sets such as ImageNet, tasks other than image classification, and real speed-ups.
-# Masks only simulate sparsity.
+# Not covered here either: larger data sets such as ImageNet, and real speed-ups. Masks only simulate sparsity.
 
 # %% [markdown]
 # ## Verdict
+#
+# How many claims got which answer; our own questions are not counted.
 
 # %%
-for title, source in {"By the printed values": theirs, "By our runs": ours}.items():
-    words = [verdict.verdict for verdict in source]
-    decided = (
-        len(words) - words.count(judge.NOT_ENOUGH) - words.count(judge.NOT_PRINTED)
-    )
-    print(
-        f"{title}: {words.count(judge.REPRODUCED)} of {decided} judged claims reproduced,"
-    )
-    print(f"  {words.count(judge.CONTRADICTED)} contradicted,", end=" ")
-    print(f"{words.count(judge.INCONCLUSIVE)} inconclusive; {len(ours)} claims in all")
+print(ladder.counts(rungs).to_string(index=False))

@@ -28,10 +28,10 @@ from matplotlib import rcParams
 
 from rigl_nb import data, execution, flops, iteration, masks, paths, schedules
 from rigl_nb.claims import power
-from rigl_nb.experiments import grids
+from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.report.figures import style, tables
-from rigl_nb.report.sections import accuracy_by_flops, audit, shared
+from rigl_nb.report.sections import audit, shared
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import evaluate, train
@@ -486,9 +486,7 @@ too_much = 2 / (
 )  # twice the dense cost, in one of ΔT + 1 steps
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
     for density in (0.1, 0.2, 0.5):
-        test = accuracy_by_flops.inference(
-            model, audit.NETWORKS[model], "Random", density
-        )
+        test = equal_flops.inference(model, audit.NETWORKS[model], "Random", density)
         right = flops.train_fraction("RigL", test)
         rows.append((name, density, right, right + too_much, too_much / right))
 columns = ["network", "density", "by the rule", "by the script", "too large by"]
@@ -502,7 +500,7 @@ tables.plain(pd.DataFrame(rows, columns=columns), "figure-3-cost", form)
 
 # %%
 for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
-    cost = accuracy_by_flops.inference(model, audit.NETWORKS[model], "ERK", 0.2)
+    cost = equal_flops.inference(model, audit.NETWORKS[model], "ERK", 0.2)
     print(f"{name}, ERK at 0.2: {cost:.4f}×")
 
 # %% [markdown]
@@ -568,7 +566,7 @@ mean of batch means | main.py 145–165 | all accuracies | std {audit.batch_mean
 augmented validation | data.py 58–72 | choice in Table 4 | see section 7 | not augmented
 """
 erk, random = (
-    accuracy_by_flops.inference("wrn-22-2", "cifar10", init, 0.1)
+    equal_flops.inference("wrn-22-2", "cifar10", init, 0.1)
     for init in ("ERK", "Random")
 )
 

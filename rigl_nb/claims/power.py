@@ -1,49 +1,53 @@
 """What a number of seeds can show: the width of a claim's interval, and the difference that it would find."""
 
-from math import sqrt
+from math import isfinite, nan, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import integrate, optimize, special
 
-from rigl_nb.claims.judge import PUBLISHED_SEEDS, student
+from rigl_nb.claims.claim import PUBLISHED_SEEDS
+from rigl_nb.claims.model import Estimate, student
 
 POWER = 0.8  # the chance to find a difference of the size that is called detectable
 
 
 def pooled_std(stds: pd.Series) -> float:
-    """One standard deviation over seeds, in points, from those of several cells with equally many seeds.
-
-    A difference of two independent runs spreads by √2 times that. Runs of equal seed share their initial weights, which
-    can only make it smaller.
-    """
+    """One standard deviation over seeds, in points, from those of several cells with equally many seeds."""
     values = np.asarray(stds, float)
     if not len(values) or not np.isfinite(values).all():
         raise ValueError(f"standard deviations {list(stds)} are not all numbers: leave out what has none")
     return float(sqrt((values**2).mean()))
 
 
-def half_width(std: float, n: int) -> float:
-    """Half of the 95 % interval of a mean of `n` differences with this standard deviation, in points."""
-    return student(n - 1) * std / sqrt(n)
+def chance(difference: float, error: float, freedom: float) -> float:
+    """How likely the 95 % interval of an estimate lies on the true side of 0, for a true difference in points."""
+    return float(1 - special.nctdtr(freedom, difference / error, student(freedom)))
 
 
-def chance(difference: float, std: float, n: int) -> float:
-    """How likely an interval of `n` differences lies on the true side of 0, for a true difference in points."""
-    return float(1 - special.nctdtr(n - 1, difference / (std / sqrt(n)), student(n - 1)))
+def detectable(error: float, freedom: float, power: float = POWER) -> float:
+    """The true difference, in points, that an estimate with this error finds with this chance; NaN without one."""
+    if not (error > 0 and isfinite(error) and freedom > 0):
+        return nan
+    return float(optimize.brentq(lambda size: chance(size, error, freedom) - power, 0, 1e4 * error))
 
 
-def detectable(std: float, n: int, power: float = POWER) -> float:
-    """The difference, in points, that `n` differences find with this chance."""
-    return float(optimize.brentq(lambda size: chance(size, std, n) - power, 0, 100 * std)) if std > 0 else std
+def could_show(estimate: Estimate) -> float:
+    """The difference, in points, that an experiment like the one behind an estimate finds in four of five cases."""
+    return detectable(estimate.error, min(estimate.freedom, 1e6))
 
 
-def seeds_needed(difference: float, std: float, cells: int = 1, power: float = POWER) -> int:
-    """Seeds per cell with which `cells` pooled pairs find a difference, in points, with this chance."""
+def design(std: float, pairs: int, seeds: int) -> tuple[float, int]:
+    """Standard error, in points, and degrees of freedom of the mean difference of `pairs` pairs of distinct cells."""
+    return std * sqrt(2 / (pairs * seeds)), 2 * pairs * (seeds - 1)
+
+
+def seeds_needed(difference: float, std: float, pairs: int = 1, power: float = POWER) -> int:
+    """Seeds per cell with which the mean of `pairs` pairs shows a difference, in points, with this chance."""
     if difference <= 0:
         raise ValueError(f"difference {difference} is not allowed: it must be above 0")
     seeds = 2
-    while chance(difference, std, seeds * cells) < power:
+    while chance(difference, *design(std, pairs, seeds)) < power:
         seeds += 1
     return seeds
 
@@ -57,7 +61,10 @@ def expected_maximum(n: int) -> float:
     return integrate.quad(weighted, -np.inf, np.inf)[0]
 
 
-def table(std: float, cells=(1, 2, 4, 8), seeds: int = PUBLISHED_SEEDS) -> pd.DataFrame:
-    """By pooled pairs of cells: n, half width and detectable difference, in points; `std` of one difference."""
-    rows = [(k, k * seeds, half_width(std, k * seeds), detectable(std, k * seeds)) for k in cells]
-    return pd.DataFrame(rows, columns=["pairs of cells", "n", "half width", "detectable difference"])
+def table(std: float, pairs=(1, 2, 4, 8), seeds: int = PUBLISHED_SEEDS) -> pd.DataFrame:
+    """By pairs of cells: runs, half width of the interval and detectable difference in points; `std` of a run."""
+    rows = []
+    for k in pairs:
+        error, freedom = design(std, k, seeds)
+        rows.append((k, 2 * k * seeds, student(freedom) * error, detectable(error, freedom)))
+    return pd.DataFrame(rows, columns=["pairs of cells", "runs", "half width", "detectable difference"])

@@ -1,9 +1,10 @@
 """Which density costs what another distribution costs: equal FLOPs of a prediction, solved exactly."""
 
 import functools
+import math
 
 from rigl_nb import data, flops, models
-from rigl_nb.distributions import erdos_renyi_kernel, uniform
+from rigl_nb.distributions import DISTRIBUTIONS, counts, erdos_renyi_kernel, uniform
 from rigl_nb.experiments.profiles import Profile, Row
 
 
@@ -23,6 +24,14 @@ def layers(model: str, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str,
     network = models.build(model, source.classes, channels=source.shape[0])
     shapes = {layer: tuple(weight.shape) for layer, weight in models.maskable(network).items()}
     return shapes, flops.layer_flops(network, source.example)
+
+
+def inference(model: str, name: str, init: str, density: float) -> float:
+    """FLOPs of a prediction, as a fraction of the dense network's, from the whole numbers of active weights."""
+    shapes, cost = layers(model, name)
+    covered = {layer: shapes[layer] for layer in list(shapes)[init == "Random" :]}  # Random: the first stays dense
+    active = counts(covered, DISTRIBUTIONS[init](covered, density))
+    return flops.weighted(cost, {k: active[k] / math.prod(s) for k, s in covered.items()}) / sum(cost.values())
 
 
 @functools.cache

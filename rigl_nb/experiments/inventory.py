@@ -1,15 +1,19 @@
 """Which runs exist, are missing or failed, by section and profile; and what to do next."""
 
+import functools
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rigl_nb.experiments import grids
+from rigl_nb.experiments.profiles import PAPER_EPOCHS
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import PROGRAM, count, fold
 from rigl_nb.spec import RunSpec
 
+REPORT_HOURS = {"cifar10": 2, "cifar100": 6}  # its summary
 HEAD = f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7} {'time':>9}"
 
 
@@ -51,6 +55,16 @@ def take(section: str, profile: str, *stores: Store) -> Inventory:
     todo = engine.missing(plan.specs, *stores)
     by_id = ({spec.run_id: spec for spec in specs} for specs in (plan.specs, todo))
     return Inventory(*by_id, tuple(plan.future))
+
+
+def together(profile: str, *stores: Store) -> Inventory:
+    """The runs of all sections in a profile; a run that two sections need counts once."""
+    return functools.reduce(operator.or_, (take(section, profile, *stores) for section in grids.SECTIONS))
+
+
+def gpu_hours(specs: Iterable[RunSpec]) -> float:
+    """What trainings took the report: 2 hours for one on CIFAR-10, 6 for one on CIFAR-100, on a GTX 1080."""
+    return sum(REPORT_HOURS[spec.data] * spec.multiplier * spec.epochs / PAPER_EPOCHS for spec in specs)
 
 
 def lines(

@@ -104,3 +104,8 @@ PROFILES = {
         Profile("paper", "the report's data and networks, 250 epochs: the report's training", epochs=250),
     )
 }
+
+
+def name_of(spec: RunSpec) -> str:
+    """The profile that a run is of, by its length; "other" for a run of one's own."""
+    return next((size.name for size in PROFILES.values() if size.length(spec.data) == spec.epochs), "other")

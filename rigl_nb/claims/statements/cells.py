@@ -1,6 +1,6 @@
 """Short names for the cells that the claims compare."""
 
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 
 
 def pairs(left: tuple, right: tuple, densities: tuple[float, ...] = (0.1, 0.2)) -> tuple:

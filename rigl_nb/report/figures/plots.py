@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.report.figures.layers import layer_densities, mask_update
 from rigl_nb.report.figures.style import INIT_LINE, METHOD_STYLE, STYLE, Picture, method_style
 from rigl_nb.schedules import drop_fraction

@@ -1,27 +1,17 @@
 """The report's tables, from runs (`Store.frame`, one row each) and printed values. No files."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from rigl_nb.claims.judge import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    NOT_ENOUGH,
-    NOT_PRINTED,
-    PUBLISHED_SEEDS,
-    REPRODUCED,
-    Cell,
-    Verdict,
-)
+from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
 
 KEY = ["method", "init", "multiplier", "density"]
 NONE = "–"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-SYMBOLS = {REPRODUCED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_ENOUGH: "…", NOT_PRINTED: NONE}
 _ACCURACY, _FLOPS = "test accuracy", "FLOPs (train, test)"
 
 # Weights, lines and alignment only: the colours are the page's, so a table reads in light and in dark.
@@ -120,27 +110,6 @@ def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = No
     return styler.set_caption(caption) if caption else styler
 
 
-def scoreboard(ours: Sequence[Verdict], published: Sequence[Verdict] = (), uuid: str = "scoreboard") -> Styler:
-    """Each claim with its difference and 95 % interval, printed and ours, and the verdict in words."""
-    printed = {verdict.claim: verdict for verdict in published}
-    rows = [
-        {
-            "claim": f"“{verdict.claim.quote}” (section {verdict.claim.section})",
-            "tested": f"{verdict.claim.name}: {verdict.claim.statement}",
-            "published": _printed_verdict(printed.get(verdict.claim)),
-            "ours": _interval(verdict),
-            "n": _count(verdict.n, verdict.collapsed),
-            "verdict": f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + _missing(verdict),
-        }
-        for verdict in ours
-    ]
-    columns = ["claim", "tested", "published", "ours", "n", "verdict"]
-    caption = "Differences in points of test accuracy with 95 % intervals; n counts differences of two runs."
-    if not all(verdict.claim.statement.startswith("difference") for verdict in ours):
-        caption += " For standard deviations and collapses n counts runs; shares are in percent."
-    return _styled(pd.DataFrame(rows, columns=columns), caption, uuid).hide(axis="index")
-
-
 def _cell(row: Mapping) -> Cell:
     init = None if pd.isna(row["init"]) else row["init"]
     return Cell(row["method"], init, float(row["density"]), int(row["multiplier"]))
@@ -202,29 +171,9 @@ def _best(means: pd.Series) -> pd.Series:
     return (means == groups.transform("max")) & (groups.transform("count") > 1)
 
 
-def _interval(verdict: Verdict | None) -> str:
-    if verdict is None or np.isnan(verdict.difference):
-        return NONE
-    text = f"{verdict.difference:+.2f} [{verdict.low:+.2f},{_NO_BREAK}{verdict.high:+.2f}]"
-    return text.replace("-", "−")
-
-
-def _printed_verdict(verdict: Verdict | None) -> str:
-    if _interval(verdict) == NONE:
-        return NONE
-    partly = ", of the pairs that are printed" if verdict.missing else ""
-    return f"{_interval(verdict)} {SYMBOLS[verdict.verdict]} {verdict.verdict}{partly}"
-
-
-def _missing(verdict: Verdict) -> str:
-    if len(verdict.missing) == 1:
-        return f": {verdict.missing[0].label}"
-    return f" in {len(verdict.missing)} cells" if verdict.missing else ""
-
-
 def _text(value: str) -> str:
-    """Escape for HTML, without line breaks inside "91.7 ± 0.18", "n = 3" and "? inconclusive"."""
-    for unit in (" ± ", "n = ", *(f"{symbol} " for symbol in "✓✗?")):
+    """Escape for HTML, without line breaks inside "91.7 ± 0.18", and "n = 3"."""
+    for unit in (" ± ", "n = "):
         value = value.replace(unit, unit.replace(" ", _NO_BREAK))
     return html.escape(value, quote=False)
 

@@ -1,6 +1,5 @@
 """Random and ERK at equal FLOPs (section 6.1): which densities cost the same, and what accuracy they reach."""
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -11,23 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rigl_nb import flops
-from rigl_nb.claims.judge import PUBLISHED_SEEDS
-from rigl_nb.distributions import DISTRIBUTIONS, counts
+from rigl_nb.claims.claim import PUBLISHED_SEEDS
 from rigl_nb.experiments import grids
-from rigl_nb.experiments.equal_flops import layers
+from rigl_nb.experiments.equal_flops import inference
 from rigl_nb.experiments.profiles import Profile, Row
 from rigl_nb.report.figures.style import INIT_LINE, INIT_STYLE, STYLE, Picture
 
 INITS = ("Random", "ERK")
 TITLES = {"cifar10": "CIFAR-10, WRN-22-2", "cifar100": "CIFAR-100, ResNet-50"}
-
-
-def inference(model: str, data: str, init: str, density: float) -> float:
-    """FLOPs of a prediction, as a fraction of the dense network's, from the whole numbers of active weights."""
-    shapes, cost = layers(model, data)
-    covered = {layer: shapes[layer] for layer in list(shapes)[init == "Random" :]}  # Random: the first stays dense
-    active = counts(covered, DISTRIBUTIONS[init](covered, density))
-    return flops.weighted(cost, {k: active[k] / math.prod(s) for k, s in covered.items()}) / sum(cost.values())
 
 
 def matched(profile: Profile) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import ipywidgets
 import pandas as pd
 
 from rigl_nb import paths
-from rigl_nb.experiments.profiles import PROFILES
+from rigl_nb.experiments.profiles import PROFILES, name_of
 from rigl_nb.methods import METHODS
 from rigl_nb.report.figures import widgets
 from rigl_nb.report.figures.training import names, training_plots
@@ -19,7 +19,7 @@ from rigl_nb.runs.terminal import count
 from rigl_nb.spec import RunSpec
 
 FACETS: Mapping[str, Callable[[RunSpec], object]] = {  # the menus, and what a run has in each
-    "profile": lambda spec: profile(spec),
+    "profile": name_of,
     "data": lambda spec: spec.data,
     "method": lambda spec: spec.method,
     "init": lambda spec: spec.init or "none",
@@ -39,17 +39,12 @@ FIRST = {
 }
 
 
-def profile(spec: RunSpec) -> str:
-    """The profile that a run is of, by its length; "other" for a run of one's own."""
-    return next((size.name for size in PROFILES.values() if size.length(spec.data) == spec.epochs), "other")
-
-
 def records(local: bool = False) -> list[Record]:
     """All published records, and, where `local`, what only this machine has; by profile and method."""
     stores = [Store(paths.results()), *([Store(paths.runs())] if local else [])]
     found = {record.spec.run_id: record for store in reversed(stores) for record in store.records()}
     order, methods = [*reversed(PROFILES), "other"], list(METHODS)
-    place = lambda spec: (order.index(profile(spec)), methods.index(spec.method), spec.init or "", spec.density)  # noqa: E731
+    place = lambda spec: (order.index(name_of(spec)), methods.index(spec.method), spec.init or "", spec.density)  # noqa: E731
     return sorted(found.values(), key=lambda record: (*place(record.spec), record.spec.run_id))
 
 
@@ -59,17 +54,17 @@ def configurations(found: Sequence[Record]) -> pd.DataFrame:
     for record in found:
         groups.setdefault(record.spec.config_id, []).append(record)
     specs = [runs[0].spec for runs in groups.values()]
-    networks = {(profile(spec), spec.data, spec.model) for spec in specs}  # columns of their own: names need not say it
+    networks = {(name_of(spec), spec.data, spec.model) for spec in specs}  # columns of their own: names need not say it
     called = {}
     for network in networks:
-        called |= names(spec for spec in specs if (profile(spec), spec.data, spec.model) == network)
+        called |= names(spec for spec in specs if (name_of(spec), spec.data, spec.model) == network)
     rows = []
     for config, runs in groups.items():
         spec = runs[0].spec
         commits = sorted({(run.provenance["commit"] or "unknown")[:7] for run in runs})
         rows.append(
             {
-                "profile": profile(spec),
+                "profile": name_of(spec),
                 "network": f"{spec.data}, {spec.model}",
                 "configuration": called[config],
                 "n": len(runs),
@@ -105,10 +100,10 @@ def by_method(found: Sequence[Record], interactive: bool = False):
     """Step through the methods: every configuration and seed of the profile that has most runs, a picture each."""
     if not found:
         return training_plots([])
-    fullest = Counter(profile(record.spec) for record in found).most_common(1)[0][0]
+    fullest = Counter(name_of(record.spec) for record in found).most_common(1)[0][0]
     of_method: dict[str, list[Record]] = {}
     for record in found:
-        if profile(record.spec) == fullest:
+        if name_of(record.spec) == fullest:
             of_method.setdefault(record.spec.method, []).append(record)
     labels = [f"{method}, profile {fullest}: {count(len(runs), 'run')}" for method, runs in of_method.items()]
     return widgets.stepper(list(of_method.values()), training_plots, interactive, labels)
@@ -121,7 +116,7 @@ def chooser(found: Sequence[Record]) -> ipywidgets.VBox:
     """
     specs = [record.spec for record in found]
     options = {name: list(dict.fromkeys(value(spec) for spec in specs)) for name, value in FACETS.items()}
-    first = FIRST | {"profile": [name for name, _ in Counter(map(profile, specs)).most_common(1)]}
+    first = FIRST | {"profile": [name for name, _ in Counter(map(name_of, specs)).most_common(1)]}
     menus = {
         name: _menu(sorted(values) if name == "density" else values, first.get(name, ()))
         for name, values in options.items()

@@ -8,7 +8,8 @@ import pandas as pd
 
 from rigl_nb import schedules
 from rigl_nb.claims import judge, power
-from rigl_nb.claims.judge import Cell, Claim
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Runs
 from rigl_nb.distributions import counts, erdos_renyi_kernel, uniform
 from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.experiments.profiles import Profile
@@ -148,25 +149,23 @@ def batch_means(images: int, batch: int, accuracy: float, draws: int = 2000, see
 def effects(profile: Profile, results: Store) -> pd.DataFrame:
     """The imitated behaviours' effect on test accuracy, by comparison: difference with 95 % interval, n, and power.
 
-    Pairs of runs of equal seed, imitated minus ordinary. `detectable`: what n such pairs find in four of five cases.
+    Imitated minus ordinary, n runs each. `detectable`: the difference that as many runs find in four of five cases.
     `cost`: training FLOPs of the imitated runs, as a multiple of the ordinary ones'.
     """
     specs = grids.specs("08", profile.name)
     frame = results.frame(specs)
     frame["data"] = [", ".join(spec.published_code) or spec.data for spec in specs]
-    rows = []
+    runs, rows = Runs(frame), []
     for spec in specs:
         if spec.published_code and spec.seed == min(profile.seeds):
             plain = Cell(spec.method, spec.init, spec.density)
             code = ", ".join(spec.published_code)
             left = Cell(spec.method, spec.init, spec.density, data=code)
-            verdict = judge.judge(Claim(f"{plain.label}: {code}", "ours", "8", ((left, plain),)), frame)
-            imitated, ordinary = (judge.by_seed(frame, cell) for cell in (left, plain))
-            spread = (imitated["test_accuracy"] - ordinary["test_accuracy"]).std()
-            size = power.detectable(spread, verdict.n) if verdict.n > 1 else math.nan
-            means = [runs["test_accuracy"].mean() for runs in (imitated, ordinary)]
+            imitated, ordinary = (runs.of(cell) for cell in (left, plain))
+            found = runs.estimate(((left, plain),)) if len(imitated) and len(ordinary) else judge.NOTHING
+            means = [part["test_accuracy"].mean() for part in (imitated, ordinary)]
             cost = imitated["train_flops"].mean() / ordinary["train_flops"].mean()
-            interval = (verdict.difference, verdict.low, verdict.high)
-            rows.append((plain.label, code, *means, *interval, verdict.n, size, cost))
+            n = min(len(imitated), len(ordinary))
+            rows.append((plain.label, code, *means, found.value, *found.interval(), n, power.could_show(found), cost))
     columns = ["runs", "behaviour", "imitated", "ordinary", "difference", "low", "high", "n", "detectable", "cost"]
     return pd.DataFrame(rows, columns=columns)

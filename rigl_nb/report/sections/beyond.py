@@ -10,8 +10,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rigl_nb.claims import judge, power
-from rigl_nb.claims.judge import Cell, Verdict
+from rigl_nb.claims import judge
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.judge import Answer
+from rigl_nb.claims.model import Runs, student
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
@@ -86,7 +88,7 @@ def noise(found: Search) -> tuple[float, int]:
 def half_width(found: Search, n: int) -> float:
     """Half the 95 % interval of a mean of n validation accuracies, by the pooled noise; NaN where it is not known."""
     std, freedom = noise(found)
-    return judge.student(freedom) * std / math.sqrt(n) if freedom else math.nan
+    return student(freedom) * std / math.sqrt(n) if freedom else math.nan
 
 
 def finals(found: Search) -> pd.DataFrame:
@@ -109,33 +111,12 @@ def finals(found: Search) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, "index", columns=columns)
 
 
-def verdicts(found: Search) -> dict[str, Verdict]:
+def answers(found: Search) -> dict[str, Answer]:
     """Is the best of the search better than each rival? By the rival's name, from fresh seeds alone."""
     best, rivals = found.finalists[BEST], {k: cell for k, cell in found.finalists.items() if k != BEST}
-    asked = [name for name, cell in rivals.items() if cell != best]
-    return {name: judge.judge(claim, found.fresh) for name, claim in zip(asked, best_over(best, rivals), strict=True)}
-
-
-def paired_std(found: Search) -> tuple[float, int]:
-    """Standard deviation of a difference of test accuracy within a seed, over all finalists; its degrees of freedom.
-
-    √2 times that of what is left of an accuracy without the means of its setting and of its seed.
-    """
-    table = found.fresh.pivot(index="seed", columns="config_id", values="test_accuracy").dropna()
-    if min(table.shape) < 2:
-        return math.nan, 0
-    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    left = table.sub(table.mean(axis=1), axis=0) - table.mean() + table.to_numpy().mean()
-    return math.sqrt(2 * float((left**2).to_numpy().sum()) / freedom), freedom
-
-
-def seeds_show(std: float, seeds: Iterable[int] = (3, 5, 10, 20, 50)) -> pd.DataFrame:
-    """What n paired seeds can show; `std` is that of one difference.
-
-    `half`: half the 95 % interval. `detected`: the difference that four of five such experiments find.
-    """
-    rows = [(n, power.half_width(std, n), power.detectable(std, n)) for n in seeds]
-    return pd.DataFrame(rows, columns=["n", "half", "detected"])
+    asked, runs = [name for name, cell in rivals.items() if cell != best], Runs(found.fresh)
+    claims = zip(asked, best_over(best, rivals), strict=True)
+    return {name: judge.by_runs(claim, runs, found.profile.name) for name, claim in claims}
 
 
 def outcome(found: Search) -> str:
@@ -143,7 +124,7 @@ def outcome(found: Search) -> str:
     name, size = found.profile.name, found.profile.trials
     if found.best is None:
         return f"{name}: {len(found.trials)} of {size} trials have ended. There is no result yet."
-    best, judged = finals(found).loc[BEST], verdicts(found)
+    best, judged = finals(found).loc[BEST], answers(found)
     lines = [f"{name}: of {size} trials, exponent {signed(found.best)} scored highest."]
     if best["n"]:
         error = "" if math.isnan(best["error"]) else f" ± {best['error']:.2f}"
@@ -157,20 +138,21 @@ def outcome(found: Search) -> str:
     return "\n".join(lines)
 
 
-def _sentence(rival: str, verdict: Verdict) -> str:
-    if verdict.verdict == judge.NOT_ENOUGH:
+def _sentence(rival: str, answer: Answer) -> str:
+    if not answer.pairs:
         return f"Best − {rival}: not enough runs."
-    gain, low, high = (signed(value, "+.2f") for value in (verdict.difference, verdict.low, verdict.high))
-    word = {judge.REPRODUCED: "better", judge.CONTRADICTED: "worse"}.get(verdict.verdict, "not told apart")
-    return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], n = {verdict.n}: {word}."
+    gain, low, high = (signed(value, "+.2f") for value in (answer.estimate.value, *answer.interval))
+    word = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}.get(answer.outcome, "not told apart")
+    return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], {answer.n} runs: {word}."
 
 
-def _answer(judged: Mapping[str, Verdict]) -> str:
+def _answer(judged: Mapping[str, Answer]) -> str:
     """Whether the search beat both ends of the family."""
     itself = [rival for rival in ENDS if rival not in judged]
-    word = {rival: verdict.verdict for rival, verdict in judged.items() if rival in ENDS}
-    worse, unshown = ([r for r, w in word.items() if w == kind] for kind in (judge.CONTRADICTED, judge.INCONCLUSIVE))
-    if judge.NOT_ENOUGH in word.values():
+    ends = {rival: answer for rival, answer in judged.items() if rival in ENDS}
+    worse = [rival for rival, answer in ends.items() if answer.outcome == judge.OPPOSITE]
+    unshown = [rival for rival, answer in ends.items() if answer.outcome in (judge.UNDECIDED, judge.NO_DIFFERENCE)]
+    if not all(answer.pairs for answer in ends.values()):
         return "Answer: not enough runs."
     if worse:
         return f"Answer: no. The search was misled: its best is worse than {' and '.join(worse)}, beyond the noise."

@@ -1,181 +1,135 @@
-"""The central claims at one glance: what the printed values show, and what our runs show so far."""
+"""The front page: what is known today, at each scale of evidence, and what is open."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 from IPython.display import Markdown
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from rigl_nb import paths
-from rigl_nb.claims import judge
-from rigl_nb.claims.judge import Claim, Verdict
+from rigl_nb.claims import arithmetic, judge
+from rigl_nb.claims.arithmetic import Fact
+from rigl_nb.claims.judge import Answer
 from rigl_nb.experiments import grids, inventory
-from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
-from rigl_nb.report.figures.tables import NONE, SYMBOLS
+from rigl_nb.experiments.profiles import PROFILES
+from rigl_nb.methods import METHODS, Method, gradient_magnitude, momentum_magnitude, uniform_random
+from rigl_nb.published_code import BEHAVIOURS
+from rigl_nb.report.figures.board import ours
 from rigl_nb.report.sections import shared
-from rigl_nb.report.sections.verdicts import Judged
+from rigl_nb.report.sections.ladder import PRIMARY, Rung
 from rigl_nb.runs.store import Store
+from rigl_nb.runs.terminal import count
 
-# The sentences of the report's summary, in plain words, by the claim's name.
-HEADLINES = {
-    "RigL over SET, all densities": "RigL is better than SET on CIFAR-10",
-    "CIFAR-100: RigL over SET, all densities": "RigL is better than SET on CIFAR-100",
-    "ERK over Random": "ERK is better than Random at equal density",
-    "CIFAR-10: Random over ERK at equal FLOPs": "Random is better than ERK at equal FLOPs",
-    "RigL 2× over RigL": "training twice as long helps RigL",
-    "RigL 2× (ERK) over Pruning": "… and makes it better than Pruning at 0.1",
-    "RigL at 0.5 as good as Dense": "RigL at density 0.5 is as good as Dense",
-    "tuned like the reference": "tuned α and ΔT are as good as 0.3 and 100",
-    "CIFAR-10: redistribution over RigL": "redistribution helps RigL (Random)",
+SCORES = {
+    uniform_random: "at random",
+    gradient_magnitude: "largest |gradient|",
+    momentum_magnitude: "largest |momentum|",
 }
-REACH = 1.6  # points of accuracy to each side; an interval that goes beyond ends in an arrow
-HOLDS = "#DCEFE6"
-SOURCES = {
-    "printed": {"color": "black", "marker": "o", "markerfacecolor": "white"},
-    "paper": {"color": METHOD_STYLE["RigL"]["color"], "marker": "o"},
-    "quick": {"color": "0.6", "marker": "s"},
-}
+EXTRA = {"SET": "α, ΔT", "RigL": "α, ΔT", "SNFS": "α, ΔT", "RigL-SG": "α, ΔT", "RigL-SM": "α, ΔT"}
 
 
-@dataclass(frozen=True)
-class Headline:
-    """A central claim: its words, its section, and what each source of numbers says; None where it says nothing."""
-
-    words: str
-    section: str
-    claim: Claim
-    printed: Verdict | None
-    paper: Verdict | None
-    quick: Verdict | None  # over those of its cells that have runs; it judges nothing
+def primary(rungs: Iterable[Rung]) -> list[Rung]:
+    """The claims of the report's summary, in the order of `PRIMARY`."""
+    found = {rung.claim.name: rung for rung in rungs}
+    return [found[name] for name in PRIMARY]
 
 
-def answer(boards: Mapping[str, Judged]) -> Markdown:
-    """What the printed values and our runs say about all claims, and how much of the evidence is there."""
-    ours = [verdict.verdict for board in boards.values() for verdict in board.ours]
-    printed = [verdict.verdict for board in boards.values() for verdict in board.published]
-    there = ", ".join(f"{present:,} of {total:,} `{name}`" for name, (present, total) in totals().items())
-    return Markdown(
-        f"**The printed numbers** decide part of the report's {len(ours)} claims: {_counted(printed)}; the others are "
-        f"not printed. **Our own trainings** so far: {there}. Only `paper` runs, as long as the report's, can judge a "
-        f"claim: {_counted(ours)}; {ours.count(judge.NOT_ENOUGH)} still lack runs."
+def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
+    """What is known today, a line for each scale of evidence that has something to say."""
+    return Markdown("\n".join(f"- {line}" for line in _known(rungs, facts)))
+
+
+def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
+    true = [fact for fact in facts if fact.word == arithmetic.VERIFIED]
+    cases = sum(fact.of for fact in facts)
+    yield (
+        f"**Without training**, from shapes and from what runs count themselves ({cases} cases): {len(true)} of "
+        f"{count(len(facts), 'sentence')} about costs and counts are verified."
+    )
+    printed = [rung.answers[judge.PRINTED] for rung in rungs if judge.PRINTED in rung.answers and not rung.claim.own]
+    words = Counter(answer.word for answer in printed)
+    shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
+    yield f"**By the report's own numbers**, three seeds a cell: of {len(printed)} claims that can be asked, {shown}."
+    central = next(rung for rung in rungs if rung.claim.name == next(iter(PRIMARY)))
+    if judge.PRINTED in central.answers:
+        yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
+    against = [rung for rung in rungs if _outcome(rung, judge.PRINTED) == judge.OPPOSITE]
+    if against:
+        listed = "; ".join(f"{r.claim.name}: {_numbers(r.answers[judge.PRINTED])}" for r in against)
+        yield f"Against the text are {listed}."
+    yield (
+        f"**The published code** does {len(BEHAVIOURS)} things otherwise than the text "
+        "([notebook 08](08_published_code_audit.ipynb))."
+    )
+    for scale in judge.SMALL:
+        found = [rung.answers[scale] for rung in rungs if scale in rung.answers and not rung.claim.own]
+        if found:
+            words = Counter(answer.word for answer in found)
+            shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
+            yield f"**Our `{scale}` runs** ({PROFILES[scale].about}): of {count(len(found), 'claim')}, {shown}."
+    yield from _full(rungs)
+
+
+def _full(rungs: Sequence[Rung]) -> Iterator[str]:
+    found = [rung.answers[judge.FULL] for rung in rungs if judge.FULL in rung.answers and not rung.claim.own]
+    decided = [answer for answer in found if answer.pairs]
+    if decided:
+        words = Counter(answer.word for answer in decided)
+        yield "**At the report's length**: " + ", ".join(f"{n} {word}" for word, n in words.most_common()) + "."
+    runs = inventory.together(judge.FULL, Store(paths.results()))
+    hours = inventory.gpu_hours([*runs.todo.values(), *runs.future])
+    yield (
+        f"**Open**: {runs.missing:,} of {runs.total:,} trainings of the report's length, {hours:,.0f} GPU-hours by the "
+        "report's own 2 and 6 hours a run ([notebook 10](10_batches.ipynb))."
     )
 
 
-def _counted(words: Sequence[str]) -> str:
-    shown = (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE)
-    return ", ".join(f"{words.count(word)} {word}" for word in shown)
+def _words(rung: Rung) -> str:
+    return f"“{PRIMARY.get(rung.claim.name, rung.claim.name)}”"
 
 
-def covered(claim: Claim, runs: pd.DataFrame) -> Claim | None:
-    """The claim over only those pairs of cells that share at least two seeds in `runs`; None where none does."""
-    alone = (replace(claim, pairs=(pair,)) for pair in claim.pairs)
-    pairs = tuple(one.pairs[0] for one in alone if judge.judge(one, runs).verdict != judge.NOT_ENOUGH)
-    return replace(claim, pairs=pairs) if pairs else None
+def _numbers(answer: Answer) -> str:
+    agree = f", {answer.agree} of {len(answer.pairs)} pairs agree" if len(answer.pairs) > 1 else ""
+    return f"{ours(answer)} points{agree}, {answer.word}"
 
 
-def headlines(boards: Mapping[str, Judged]) -> list[Headline]:
-    """The central claims, in the order of HEADLINES, from the boards of all sections (`verdicts.judged`)."""
-    found = {}
-    for name, board in boards.items():
-        printed = {verdict.claim: verdict for verdict in board.published}
-        for verdict in board.ours:
-            if (claim := verdict.claim).name in HEADLINES:
-                paper = None if verdict.verdict == judge.NOT_ENOUGH else verdict
-                runs = shared.evidence(name)["quick"]
-                part = covered(claim, runs) if len(runs) else None
-                quick = judge.judge(part, runs) if part else None
-                words = HEADLINES[claim.name]
-                found[claim.name] = Headline(words, shared.number(name), claim, printed.get(claim), paper, quick)
-    return [found[name] for name in HEADLINES if name in found]
+def _outcome(rung: Rung, scale: str) -> str | None:
+    return rung.answers[scale].outcome if scale in rung.answers else None
 
 
-@rc_context(STYLE)
-def forest(lines: Sequence[Headline]) -> Figure:
-    """A line for each claim: difference in points with its 95 % interval, from every source that has one.
-
-    The coloured band of a line is where its claim holds. ValueError: no claim.
-    """
-    if not lines:
-        raise ValueError("no claim to draw: pass at least one")
-    figure = Picture(1.05 + 0.245 * len(lines))
-    axis = figure.subplots()
-    for place, line in enumerate(lines):
-        low, high = _band(line.claim)
-        axis.barh(place, high - low, left=low, height=0.86, color=HOLDS, zorder=0)
-        shown = {name: verdict for name in SOURCES if (verdict := getattr(line, name))}
-        for step, (name, verdict) in enumerate(shown.items()):
-            _interval(axis, place + 0.26 * (step - (len(shown) - 1) / 2), verdict, SOURCES[name])
-    axis.axvline(0, color="0.4", linewidth=0.8, zorder=1)
-    axis.set_yticks(range(len(lines)), [f"{line.words}  [{line.section}]" for line in lines])
-    axis.set(xlim=(-REACH, REACH), ylim=(len(lines) - 0.5, -0.5), xlabel="difference in test accuracy (points)")
-    axis.tick_params(axis="y", length=0, labelsize=8.5)
-    axis.grid(axis="y", visible=False)
-    _column(axis, "printed", [line.printed for line in lines], away=0)
-    _column(axis, "our paper runs", [line.paper for line in lines], away=72)
-    figure.legend(handles=_legend(lines), loc="outside lower center", ncols=4)
-    return figure
+def methods() -> pd.DataFrame:
+    """The methods of the report: what an update drops and grows, and what that needs."""
+    return pd.DataFrame([_method(method) for method in METHODS.values() if method.name in grids_methods()])
 
 
-def _column(axis: Axes, title: str, verdicts: Sequence[Verdict | None], away: float) -> None:
-    """The verdicts in words, right of the intervals, `away` points from them."""
-    words = [f"{SYMBOLS[one.verdict]} {one.verdict}" if one else f"{NONE} no runs yet" for one in verdicts]
-    side = axis.twinx()
-    side.set_yticks(range(len(words)), words, fontsize=8)
-    side.set_ylim(axis.get_ylim())
-    side.spines["right"].set(visible=False, position=("outward", away))
-    side.tick_params(axis="y", length=0)
-    side.grid(False)
-    side.annotate(title, (1, 1.02), (away + 4, 0), "axes fraction", "offset points", fontsize=8, weight="bold")
+def grids_methods() -> set[str]:
+    """The methods that the report's tables name."""
+    tables = ("table2_cifar10", "table3_cifar100", "table5_redistribution")
+    return {name for table in tables for name in grids.published(table)["method"]}
 
 
-def _band(claim: Claim) -> tuple[float, float]:
-    """Where the difference must lie for the claim to hold, cut to what is drawn."""
-    if claim.relation == "matches":
-        return -claim.margin, claim.margin
-    return (claim.margin if claim.relation == "outperforms" else -claim.margin), REACH
-
-
-def _interval(axis: Axes, place: float, verdict: Verdict, look: Mapping) -> None:
-    for end, beyond, marker in ((-REACH, verdict.low < -REACH, "<"), (REACH, verdict.high > REACH, ">")):
-        if beyond:
-            axis.plot(end * 0.985, place, marker=marker, markersize=5, color=look["color"], clip_on=False)
-    axis.plot([max(verdict.low, -REACH), min(verdict.high, REACH)], [place] * 2, color=look["color"], linewidth=1.3)
-    if abs(verdict.difference) <= REACH:
-        axis.plot(verdict.difference, place, linestyle="", markersize=5, **look)
-
-
-def _legend(lines: Sequence[Headline]) -> list:
-    titles = {"printed": "printed, three seeds", "paper": "our paper runs", "quick": "our quick runs, no verdict"}
-    there = [name for name in SOURCES if any(getattr(line, name) for line in lines)]
-    handles = [Line2D([], [], label=titles[name], markersize=5, **SOURCES[name]) for name in there]
-    return [*handles, Patch(color=HOLDS, label="here the claim holds")]
+def _method(method: Method) -> dict[str, str]:
+    needs = "every iteration" if method.dense_momentum else "at updates" if method.dense_gradients else "never"
+    starts = {"none": "–", "dense": "dense", "parent": "the mask of Pruning", "sparse": "sparse"}
+    share = {None: "no"} | {score: f"by mean {words.removeprefix('largest ')}" for score, words in SCORES.items()}
+    return {
+        "method": method.name,
+        "start": "fewer channels" if method.narrow else starts[method.start],
+        "drops": "smallest |weight|" if method.moves else "–",
+        "grows": SCORES.get(method.growth, "–"),
+        "moves weights between layers": share[method.share] if method.growth else "–",
+        "dense gradients": needs if method.masked else "–",
+        "extra hyperparameters": EXTRA.get(method.name, "when to prune" if method.start == "dense" else "–"),
+    }
 
 
 def runs() -> pd.DataFrame:
     """How many runs of every section are published, by profile: "49 of 49"; "–" where a profile has none."""
-    rows = []
+    results, rows = Store(paths.results()), []
     for name in grids.SECTIONS:
         row = {"section": shared.number(name)}
-        for profile, runs in _published(name).items():
-            row[profile] = f"{runs.present} of {runs.total}" if runs.total else NONE
+        for profile in grids.EVIDENCE:
+            found = inventory.take(name, profile, results)
+            row[profile] = f"{found.present} of {found.total}" if found.total else "–"
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def totals() -> dict[str, tuple[int, int]]:
-    """Published runs and all runs of each profile; a run that two sections need counts once."""
-    sections = [_published(name) for name in grids.SECTIONS]
-    whole = {profile: reduce(or_, (runs[profile] for runs in sections)) for profile in grids.EVIDENCE}
-    return {profile: (runs.present, runs.total) for profile, runs in whole.items()}
-
-
-def _published(name: str) -> dict[str, inventory.Inventory]:
-    results = Store(paths.results())
-    return {profile: inventory.take(name, profile, results) for profile in grids.EVIDENCE}

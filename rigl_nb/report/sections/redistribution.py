@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rigl_nb import flops
-from rigl_nb.claims.judge import CONTRADICTED, INCONCLUSIVE, NOT_ENOUGH, REPRODUCED
+from rigl_nb.claims import judge
 from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.experiments.equal_flops import layers
 from rigl_nb.report.figures.style import INIT_LINE, INIT_STYLE, STYLE, Picture, method_style
@@ -155,13 +155,14 @@ def scores(found: pd.DataFrame, runs: int) -> pd.DataFrame:
             agree = condition(part)
             row[f"{profile}: runs that agree"] = f"{agree.sum()} of {len(agree)}" if len(agree) else "–"
         agree = condition(paper)
-        row["verdict"] = _word(agree) if len(agree) == runs > 0 else NOT_ENOUGH
+        row["verdict"] = _word(agree) if len(agree) == runs > 0 else judge.NOT_ENOUGH
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _word(agree: pd.Series) -> str:
-    return REPRODUCED if agree.all() else INCONCLUSIVE if agree.any() else CONTRADICTED
+    outcome = judge.SUPPORTED if agree.all() else judge.UNDECIDED if agree.any() else judge.OPPOSITE
+    return judge.WORDS[judge.FULL][outcome]
 
 
 @rc_context(STYLE)

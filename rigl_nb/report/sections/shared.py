@@ -6,7 +6,6 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rigl_nb import paths
-from rigl_nb.claims import judge
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import live, tables
@@ -36,15 +35,15 @@ def sizes(name: str) -> str:
     return "\n".join(lines)
 
 
-def plans(name: str) -> dict[str, grids.Plan]:
+def plans(name: str, profiles: Iterable[str] = grids.EVIDENCE) -> dict[str, grids.Plan]:
     """The section's runs in each profile that counts as evidence, as far as published records decide them."""
-    return {profile: grids.plan(name, profile, Store(paths.results()).find) for profile in grids.EVIDENCE}
+    return {profile: grids.plan(name, profile, Store(paths.results()).find) for profile in profiles}
 
 
-def evidence(name: str) -> dict[str, pd.DataFrame]:
+def evidence(name: str, profiles: Iterable[str] = grids.EVIDENCE) -> dict[str, pd.DataFrame]:
     """The section's published runs, by profile, one row each; a run without a record has no numbers."""
     results = Store(paths.results())
-    return {profile: results.frame(plan.specs) for profile, plan in plans(name).items()}
+    return {profile: results.frame(plan.specs) for profile, plan in plans(name, profiles).items()}
 
 
 def records(name: str) -> dict[str, list[Record]]:
@@ -120,10 +119,3 @@ def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None
             display(tables.live(part, printed, uuid=f"live-{model}"))
     if not here["present"].any():
         print("No run was trained here: none is asked for, or all are published.")
-
-
-def outcomes(verdicts: Iterable[str]) -> str:
-    """How many claims got which verdict, a line each."""
-    verdicts = list(verdicts)
-    words = (judge.REPRODUCED, judge.CONTRADICTED, judge.INCONCLUSIVE, judge.NOT_ENOUGH)
-    return "\n".join(f"{verdicts.count(word)} of {len(verdicts)} claims {word}" for word in words)

@@ -11,6 +11,7 @@ from statistics import fmean
 import pandas as pd
 
 from rigl_nb.claims import judge, power
+from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
 from rigl_nb.claims.statements.tuning import BEST_RATE, INITS, RATE, TUNED, at_rate
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile, Row
@@ -96,7 +97,7 @@ def table4(printed: pd.DataFrame, evidence: Mapping[str, Runs]) -> pd.DataFrame:
     Optimal is the trial with the best mean validation accuracy so far. A profile without runs gets no rows.
     """
     whole = grids.PROFILES["paper"].trials
-    n = dict.fromkeys(("reference_n", "optimal_n"), judge.PUBLISHED_SEEDS)
+    n = dict.fromkeys(("reference_n", "optimal_n"), PUBLISHED_SEEDS)
     parts = [printed.assign(source="published", trials=whole, of=whole, **n)]
     for name, runs in evidence.items():
         sides = {"reference": means(runs.reference), "optimal": best(means(runs.trials))}
@@ -217,16 +218,16 @@ def shown_rates(points: pd.DataFrame) -> pd.DataFrame:
     """The texts of `fast`: a row per cell, a column per learning rate."""
     rows = []
     for (method, init, density), part in points.groupby(CELL, sort=False, dropna=False):
-        name = judge.Cell(method, None if pd.isna(init) else init).name
+        name = Cell(method, None if pd.isna(init) else init).name
         row = {"method": name, "density": f"{density:g}"}
         rows.append(row | {f"η = {one['learning_rate']:g}": accuracy(one) for one in part.to_dict("records")})
     return pd.DataFrame(rows).fillna(tables.NONE)
 
 
 def collapse(runs: Runs) -> str:
-    """The strict reading of "do not converge": a verdict on whether every run with learning rate 0.2 collapsed."""
+    """The strict reading of "do not converge": whether every run with learning rate 0.2 collapsed, in a word."""
     fast = runs.rates[runs.rates["learning_rate"] == grids.FAST]
     if fast.empty or not fast["present"].all():
         return judge.NOT_ENOUGH
     share = fast["collapsed"].mean()
-    return {1.0: judge.REPRODUCED, 0.0: judge.CONTRADICTED}.get(share, judge.INCONCLUSIVE)
+    return judge.WORDS[judge.FULL][{1.0: judge.SUPPORTED, 0.0: judge.OPPOSITE}.get(share, judge.UNDECIDED)]

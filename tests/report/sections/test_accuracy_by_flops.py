@@ -50,7 +50,7 @@ SLACK = sum(2 * positions for *_, positions in LAYERS.values()) / sum(COST.value
 @pytest.mark.parametrize("density", [0.05, 0.1, 0.5, 1.0])
 def test_cost_of_random_by_hand(density):
     by_hand = COST["conv1"] + density * sum(cost for name, cost in COST.items() if name != "conv1")
-    assert accuracy_by_flops.inference("wrn-10-1", "cifar10", "Random", density) == pytest.approx(
+    assert equal_flops.inference("wrn-10-1", "cifar10", "Random", density) == pytest.approx(
         by_hand / sum(COST.values()), abs=SLACK
     )
 
@@ -58,11 +58,11 @@ def test_cost_of_random_by_hand(density):
 @pytest.mark.parametrize("density", [0.05, 0.1, 0.5, 1.0])
 def test_cost_of_erk_by_hand(density):
     by_hand = sum(COST[name] * share for name, share in erk(density).items()) / sum(COST.values())
-    assert accuracy_by_flops.inference("wrn-10-1", "cifar10", "ERK", density) == pytest.approx(by_hand, abs=SLACK)
+    assert equal_flops.inference("wrn-10-1", "cifar10", "ERK", density) == pytest.approx(by_hand, abs=SLACK)
 
 
 def test_costs_count_whole_weights():
-    cost = accuracy_by_flops.inference("wrn-10-1", "cifar10", "ERK", 0.0848671) * sum(COST.values())
+    cost = equal_flops.inference("wrn-10-1", "cifar10", "ERK", 0.0848671) * sum(COST.values())
     assert cost == pytest.approx(round(cost), abs=1e-3) and round(cost) % 2 == 0
 
 

@@ -98,7 +98,7 @@ def test_a_machine_without_marks():
 
 
 def test_a_run_of_ones_own_length_is_other():
-    assert all_runs.profile(tiny(epochs=7)) == "other" and all_runs.profile(tiny(epochs=250)) == "paper"
+    assert profiles.name_of(tiny(epochs=7)) == "other" and profiles.name_of(tiny(epochs=250)) == "paper"
 
 
 def test_without_a_record_everything_is_empty():

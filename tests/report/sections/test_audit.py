@@ -121,7 +121,7 @@ def test_batch_means_by_hand():
 
 @pytest.mark.parametrize(("init", "density", "printed"), [("Random", 0.1, 0.10), ("ERK", 0.2, 0.35)])
 def test_the_cost_of_a_prediction(init, density, printed):
-    assert accuracy_by_flops.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
+    assert equal_flops.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
 
 
 def test_effects_are_paired_by_seed(tmp_path):

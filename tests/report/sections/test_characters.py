@@ -56,7 +56,7 @@ def test_a_profile_may_give_the_text_a_length_of_its_own():
     for name in ("smoke", "quick"):
         specs, size = grids.specs("12", name), profiles.PROFILES[name]
         assert {spec.epochs for spec in specs} == {size.length("pydoc")} != {size.epochs}
-        assert {all_runs.profile(spec) for spec in specs} == {name}
+        assert {profiles.name_of(spec) for spec in specs} == {name}
         moving = [spec for spec in specs if spec.method == "RigL"]
         assert all(20 <= spec.t_end // spec.delta_t <= 24 for spec in moving), "about 20 updates"
     assert profiles.PROFILES["quick"].length("cifar10") == 3
