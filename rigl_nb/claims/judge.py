@@ -65,6 +65,11 @@ class Answer:
         return self.estimate.interval()
 
     @property
+    def clear(self) -> int:
+        """How many pairs show the claimed relation alone."""
+        return sum(_p_holds(self.claim, pair) <= LEVEL for pair in self.pairs)
+
+    @property
     def word(self) -> str:
         """The outcome in the scale's own word."""
         return WORDS[self.scale].get(self.outcome, self.outcome)

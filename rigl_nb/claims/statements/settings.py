@@ -18,7 +18,7 @@ SETTINGS = (
     Claim(
         "RigL (ERK) like the original",
         "We reproduce RigL's performance on CIFAR-10 within 0.1% of the reported value",
-        "Summary",
+        "summary",
         tuple((cell, replace(cell, data=ORIGINAL)) for cell in _TABLE1 if cell.method == "RigL"),
         "matches",
         0.1,

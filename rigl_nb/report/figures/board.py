@@ -68,7 +68,10 @@ def ours(answer: Answer) -> str:
 def _details(answer: Answer) -> Iterable[str]:
     yield f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{answer.n}"
     if len(answer.pairs) > 1:
-        yield f"{answer.agree} of {len(answer.pairs)} agree"
+        clearly = f", {answer.clear} clearly" if answer.claim.every else ""
+        yield f"{answer.agree} of {len(answer.pairs)} agree{clearly}"
+    if answer.p <= judge.LEVEL < answer.adjusted:
+        yield f"clear alone (p = {answer.p:.3f}), not among all (p = {answer.adjusted:.2f})"
     if answer.missing:
         yield f"without {len(answer.missing)} of {len(answer.claim.cells)} cells"
     if any(answer.broken):
@@ -112,10 +115,11 @@ def band(claim: Claim) -> tuple[float, float]:
 
 
 def _quote(quote: str, section: str) -> str:
-    return f"“{html.escape(quote, quote=False)}” <small>(section {html.escape(section)})</small>"
+    where = f"section {section}" if section[0].isdigit() else section
+    return f"“{html.escape(quote, quote=False)}” <small>({html.escape(where)})</small>"
 
 
 def _claim(claim: Claim, names: Mapping[str, str] | None) -> str:
     words = f"{names[claim.name]} <small>[{claim.section}]</small>" if names else html.escape(claim.name, quote=False)
     own = " <small>(our question)</small>" if claim.own else ""
-    return f"{words}{own}<br><small>{html.escape(claim.statement, quote=False)}</small>"
+    return f"{words}{own}<br><small>{html.escape(claim.statement, quote=False).replace('-', '−')}</small>"

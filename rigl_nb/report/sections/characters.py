@@ -9,9 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pandas.io.formats.style import Styler
 
+from rigl_nb.claims import judge
+from rigl_nb.claims.claim import Cell, Claim
+from rigl_nb.claims.model import Runs
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS, counts
+from rigl_nb.experiments import grids
 from rigl_nb.experiments.equal_flops import layers
+from rigl_nb.experiments.language import DATA, DENSITY, INIT
 from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import STYLE, Picture
 from rigl_nb.report.figures.training import groups, trajectory
@@ -113,23 +118,52 @@ def curves(records: Iterable[Record]) -> Figure:
 
 
 def settings(spec: RunSpec) -> pd.DataFrame:
-    """The network, the text and the recipe of a run."""
+    """The network, the text and the recipe of a run, beside those of the RigL paper, with the place there."""
     source, hidden = SOURCES[spec.data], int(spec.model.removeprefix("gru-"))
-    values = {
+    here = {
         "text": "documentation of Python",
         "symbols": source.classes,
         "embedding": hidden // 4,
         "state of the GRU": hidden,
         "readout": "one layer",
         "density": f"{spec.density:g}",
+        "distribution": "uniform",
         "optimizer": spec.optimizer,
         "learning rate": f"{spec.learning_rate:g}",
+        "L2 coefficient": f"{spec.weight_decay:g}",
         "characters of a window": source.shape[0],
         "windows of a batch": spec.batch_size,
         "largest gradient norm": f"{spec.clip:g}",
+        "α": f"{spec.alpha:g}",
+        "ΔT": spec.delta_t,
+        "masks move until": f"{spec.update_until:.0%} of the training",
         "iterations": f"{spec.total_steps:,}",
     }
-    return pd.DataFrame({"setting": values.keys(), "here": values.values()})
+    theirs = grids.published("original_character_lm").set_index("setting")
+    rows = [(name, value, *theirs.loc[name, ["value", "place"]]) for name, value in here.items()]
+    return pd.DataFrame(rows, columns=["setting", "here", "RigL paper", "there in"])
+
+
+# What the RigL paper says of its plot (section 4.2): which of two needs fewer bits.
+ORDERS = {
+    "SET performs worse than the other dynamic training methods": ("RigL", "SET"),
+    "RigL exceeds the performance of the other sparse training approaches": ("RigL", "Static"),
+    "it fails to match the performance of pruning": ("Pruning", "RigL"),
+}
+
+
+def said(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each sentence of the paper about the order of methods, beside our difference in bits with its 95 % interval."""
+    ended = runs[runs["test_bits"].notna()]
+    found = Runs(ended.assign(test_accuracy=-ended["test_bits"]))  # fewer bits are better
+    rows = []
+    for quote, pair in ORDERS.items():
+        left, right = (Cell(m, None if m == "Pruning" else INIT, DENSITY, data=DATA) for m in pair)
+        answer = judge.by_runs(Claim(quote, quote, "4.2", ((left, right),)), found, judge.SMALL[0])
+        low, high = answer.interval
+        words = f"{answer.estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
+        rows.append((f"“{quote}”", f"{pair[1]} − {pair[0]}", words if answer.pairs else tables.NONE, answer.word))
+    return pd.DataFrame(rows, columns=["the RigL paper says", "bits per character", "ours", "answer"])
 
 
 def order(runs: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from records import PLAIN, made, result, tiny
+from scipy import stats
 
 from rigl_nb.experiments import grids, language, profiles
 from rigl_nb.report.figures import training
@@ -195,6 +196,27 @@ def test_where_the_weights_are(three):
 def test_settings_are_those_of_the_run(three):
     table = characters.settings(three[3].spec).set_index("setting")["here"]
     assert table["iterations"] == "632" and table["state of the GRU"] == 128 and table["density"] == "0.25"
+
+
+def test_settings_of_the_paper_stand_beside_with_their_place(three):
+    table = characters.settings(three[3].spec).set_index("setting")
+    assert table.loc["learning rate", ["RigL paper", "there in"]].tolist() == ["0.0007", "appendix I"]
+    assert set(table.index) == set(grids.published("original_character_lm")["setting"])
+
+
+def test_what_the_paper_says_beside_our_differences(frame):
+    """By hand: three seeds of five methods, 0.125 apart in each, so the pooled error of a difference is 0.125 · √(2/3)."""
+    found = characters.said(frame).set_index("bits per character")
+    half = stats.t.ppf(0.975, 10) * 0.125 * math.sqrt(2 / 3)
+    for row, difference, word in (
+        ("SET − RigL", 0.25, "same direction"),
+        ("Static − RigL", 0.75, "same direction"),
+        ("RigL − Pruning", 0.125, "cannot tell"),
+    ):
+        low, high = (f"{difference + side * half:+.3f}".replace("-", "−") for side in (-1, 1))
+        assert found.loc[row, "ours"] == f"{difference:+.3f} [{low}, {high}]"
+        assert found.loc[row, "answer"] == word
+    assert characters.said(frame.iloc[:0])["answer"].tolist() == ["not enough runs"] * 3
 
 
 def test_numbers_are_rounded_as_all_others(three):
