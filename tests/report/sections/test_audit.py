@@ -10,7 +10,7 @@ from records import made
 
 from rigl_nb import models, schedules
 from rigl_nb.experiments import grids
-from rigl_nb.report.sections import accuracy_by_flops, audit
+from rigl_nb.report.sections import audit
 from rigl_nb.runs.store import Store
 
 WRN = audit.shapes("wrn-22-2")

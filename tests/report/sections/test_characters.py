@@ -205,7 +205,7 @@ def test_settings_of_the_paper_stand_beside_with_their_place(three):
 
 
 def test_what_the_paper_says_beside_our_differences(frame):
-    """By hand: three seeds of five methods, 0.125 apart in each, so the pooled error of a difference is 0.125 · √(2/3)."""
+    """By hand: three seeds of five methods, 0.125 apart, so the pooled error of a difference is 0.125 · √(2/3)."""
     found = characters.said(frame).set_index("bits per character")
     half = stats.t.ppf(0.975, 10) * 0.125 * math.sqrt(2 / 3)
     for row, difference, word in (
