@@ -75,7 +75,7 @@ def test_names_that_contributing_sends_people_to():
         "`Row`": grids.Row,
         "`SECTIONS`": grids.SECTIONS,
         "`Study`": studies.Study,
-        "`JUDGES`": ladder.QUESTIONS,
+        "`QUESTIONS`": ladder.QUESTIONS,
         "`Source`": Source,
         "`SOURCES`": SOURCES,
         "`RECIPES`": spec.RECIPES,
