@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from rigl_nb.runs import workers
 from rigl_nb.runs.cluster import Cluster, Pool
 from rigl_nb.runs.cost import duration, work
+from rigl_nb.runs.progress import name
 from rigl_nb.runs.terminal import fold
 from rigl_nb.spec import RunSpec
 
@@ -34,9 +35,9 @@ def told(states: Mapping[str, str], latest: Mapping[str, dict], specs: Mapping[s
     lines = [counts + (f"; about {duration(seconds)} left" if seconds else "")]
     for run in sorted(run for run in states if states[run] == "running"):
         message = latest.get(run, {"text": "begins", "host": "?", "kind": ""})
-        name = f"{specs[run].label} at {specs[run].density:g}, seed {specs[run].seed}" if run in specs else run
+        title = name(specs[run]) if run in specs else run
         text = message["text"] if run in under_way else "begins"
-        lines.append(f"  {name}: {text}{_time(run, message, specs)} ({message['host']})")
+        lines.append(f"  {title}: {text}{_time(run, message, specs)} ({message['host']})")
     return fold("\n".join(lines)).split("\n")
 
 
