@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 
 from rigl_nb.runs import workers
 from rigl_nb.runs.cluster import Cluster, Pool
@@ -15,14 +16,10 @@ RUN = re.compile(r"[^/]+/seed-\d+")  # a task of ours: its key is a run's id
 
 def watch(address: str, specs: Iterable[RunSpec]) -> list[str]:
     """The state of the cluster at the address, as lines; `specs` are the runs that are known here by more than id."""
-    pool = Pool(Cluster(scheduler=address))
-    try:
-        client = pool.client
-        states = client.run_on_scheduler(_states)
-        machines = len(client.scheduler_info(n_workers=-1)["workers"])
-        latest = {event["run"]: event for _, event in client.get_events(workers.TOPIC) or ()}
-    finally:
-        pool.close()
+    with closing(Pool(Cluster(scheduler=address))) as pool:
+        states = pool.client.run_on_scheduler(_states)
+        machines = len(pool.client.scheduler_info(n_workers=-1)["workers"])
+        latest = {event["run"]: event for _, event in pool.client.get_events(workers.TOPIC) or ()}
     return told(states, latest, {spec.run_id: spec for spec in specs}, machines)
 
 

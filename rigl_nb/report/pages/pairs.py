@@ -42,9 +42,10 @@ def write_notebooks(sources: Sequence[Path], announce: Callable[[str], None] = l
         executed = [Path(folder, source.with_suffix(".ipynb").name) for source in sources]
         pairs = list(zip(sources, executed, strict=True))
         execute_all(pairs, {"profile": "", "interactive": False}, announce=announce)
-        for source, result in pairs:
-            write(source.with_suffix(".ipynb"), nbformat.writes(with_outputs(source, result)) + "\n")
-    return [source.with_suffix(".ipynb") for source in sources]
+        texts = {source.with_suffix(".ipynb"): nbformat.writes(tidied(result)) + "\n" for source, result in pairs}
+    for notebook, text in texts.items():
+        write(notebook, text)
+    return list(texts)
 
 
 def stale(notebook: Path) -> bool:
@@ -59,21 +60,22 @@ def stale(notebook: Path) -> bool:
     return cells(notebook) != cells(notebook.with_suffix(".py"))
 
 
-def with_outputs(source: Path, executed: Path):
-    """Return the .py's cells, parameters as written there, with the outputs of the executed notebook."""
-    result = read(source)
-    result.metadata = nbformat.from_dict(KERNEL)
-    seen, ran = Counter(), [c for c in nbformat.read(executed, 4).cells if not injected(c)]
-    for cell, twin in zip(result.cells, ran, strict=True):
+def tidied(executed: Path):
+    """Return an executed notebook as it was written, parameters included, with outputs that are always the same."""
+    notebook = nbformat.read(executed, 4)
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    notebook.cells = [cell for cell in notebook.cells if not injected(cell)]
+    seen = Counter()
+    for cell in notebook.cells:
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] += 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if k in cell.metadata})
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if cell.metadata.get(k)})
         if cell.cell_type == "code":
             if HIDDEN in cell.metadata.get("tags", []):  # the report folds such code; JupyterLab does it by this
                 cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.outputs = tidy(twin.outputs, cell.id)
-    return counted(result)
+            cell.outputs = tidy(cell.outputs, cell.id)
+    return counted(notebook)
 
 
 def counted(notebook):

@@ -172,6 +172,15 @@ def test_parameters_may_be_numpys_numbers(tmp_path):
         execute(source, tmp_path / "one.ipynb", {"seeds": {4}})
 
 
+def test_a_kernel_that_dies_is_named_and_the_others_still_run(tmp_path):
+    """As one that has used up the memory."""
+    sources = write(tmp_path, dead=BROKEN.replace("1 / 0", "import os; os.kill(os.getpid(), 9)"), good=GOOD)
+    with pytest.raises(NotebookError, match=r"dead\.py\nKernel died\nThe notebook up to there: .*dead\.part\.ipynb"):
+        execute_all([(source, source.with_suffix(".ipynb")) for source in sources], {"word": "given"})
+    assert text_of(tmp_path / "dead.part.ipynb") == "before\n"
+    assert text_of(tmp_path / "good.ipynb").startswith("given")
+
+
 def test_no_notebook_at_a_time_is_refused(tmp_path):
     """It would wait for ever."""
     with pytest.raises(ValueError, match="jobs 0 is not allowed"):
