@@ -118,7 +118,8 @@ def _kernel(scratch: Path, share: dict[str, str], started: list) -> type:
 
         def __init__(self, **options):
             # Kernels that start together over TCP can pick the same port.
-            super().__init__(**options, transport="ipc", ip=str(scratch / "kernel"))
+            kept = {"ip": str(scratch / "kernel"), "connection_file": str(scratch / "kernel.json")}
+            super().__init__(**options, **kept, transport="ipc")
             started.append(self)
 
     return ThisInterpreter
