@@ -181,9 +181,13 @@ def _writable(folder: Path) -> None:
 
 def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
     """Where to train: as asked, else on a CPU a worker for each core, and on a GPU this process."""
+    given = [name for name in ("workers", "scheduler", "slurm") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]} are two places: name one of them")
     how = {"jobs": options.jobs_per_gpu, "dashboard": options.dashboard}
-    if options.where is not None:
-        return Cluster.parse(options.where, **how)
+    if given:
+        value = getattr(options, given[0])
+        return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
     one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
     return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
 

@@ -150,13 +150,10 @@ def _training(sub: Parser) -> None:
     sizes = "\n".join(f"  {profile.name:6} {profile.about}" for profile in grids.PROFILES.values())
     sub.description += f"\n\nprofiles:\n{sizes}"
     sub.add_argument("--profile", choices=grids.PROFILES, default="smoke", help="size of the runs (default: smoke)")
-    where, slurm = sub.add_mutually_exclusive_group(), "; ".join(f"{key}: {about}" for key, (about, _) in SLURM.items())
-    for option, metavar, kind, words in (
-        ("--workers", "N", int, "training processes (default: one for each CPU core)"),
-        ("--scheduler", "tcp://HOST:8786", str, "train on this dask cluster"),
-        ("--slurm", "KEY=VALUE,…", "slurm:{}".format, f"train in SLURM's jobs; {slurm}"),
-    ):
-        where.add_argument(option, dest="where", type=kind, metavar=metavar, help=words)
+    sub.add_argument("--workers", type=int, metavar="N", help="training processes (default: one for each CPU core)")
+    places = "; ".join(f"{key}: {about}" for key, (about, _) in SLURM.items())
+    sub.add_argument("--scheduler", metavar="tcp://HOST:8786", help="train on this dask cluster")
+    sub.add_argument("--slurm", metavar="KEY=VALUE,…", help=f"train in SLURM's jobs; {places}")
     sub.add_argument(
         "--dashboard",
         metavar="HOST:PORT",

@@ -31,7 +31,6 @@ WRONG = {
     "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),
     "no workers": (("run", "--workers", "0"), 1, ["workers 0", "at least 1"]),
     "fewer workers": (("run", "--workers", "-2"), 1, ["workers -2", "at least 1"]),
-    "two places": (("run", "--workers", "2", "--slurm", "gpus=1"), 2, ["--workers", "--slurm", "not allowed with"]),
     "workers as a word": (("run", "--workers", "two"), 2, ["two"]),
     "no folder": (("publish", "nowhere/at/all"), 1, ["nowhere/at/all", "exist"]),
 }

@@ -103,6 +103,7 @@ def test_a_pool_starts_nothing_before_it_is_asked():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--workers", "2", "--slurm", "gpus=1"), "--workers and --slurm are two places"),
         (("--scheduler", "node-1"), "'node-1' is not allowed"),
         (("--slurm", "queue=gpu"), "'queue' is unknown"),
         (("--workers", "2", "--dashboard", "everywhere"), "dashboard 'everywhere' is not allowed"),

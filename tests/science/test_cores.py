@@ -1,5 +1,6 @@
 """How many cores a process may use: affinity and SLURM's share count, not what the machine has."""
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ import pytest
 
 from rigl_nb import paths
 from rigl_nb.cli import commands
-from rigl_nb.cli.usage import parser
 from rigl_nb.execution import cores
 from rigl_nb.runs.record import hardware
 
@@ -38,7 +38,7 @@ def test_slurm_gives_a_share(monkeypatch, task, node, found):
 def test_there_is_a_worker_for_each_of_them(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     monkeypatch.setattr(commands.torch.cuda, "is_available", lambda: False)
-    options = parser().parse_args(["run"])
+    options = argparse.Namespace(workers=None, scheduler=None, slurm=None, jobs_per_gpu=1, dashboard="127.0.0.1:0")
     assert commands._cluster(options, runs=10).workers == (3 if commands.installed() else 1)
 
 
