@@ -10,7 +10,7 @@ import re
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from numbers import Integral
@@ -168,11 +168,8 @@ def opened(workers: "int | str | Cluster | Pool") -> Iterator[Pool]:
     if isinstance(workers, Pool):
         yield workers
         return
-    pool = Pool(Cluster.parse(workers))
-    try:
+    with closing(Pool(Cluster.parse(workers))) as pool:
         yield pool
-    finally:
-        pool.close()
 
 
 def _wrong(record: logging.LogRecord) -> bool:

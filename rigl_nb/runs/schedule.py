@@ -1,8 +1,9 @@
 """When each run of a campaign would begin and end on so many devices: the engine's order, without training."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 
 @dataclass(frozen=True)
@@ -44,38 +45,20 @@ def schedule(seconds: Mapping[str, float], devices: int, parents: Mapping[str, s
         raise ValueError(f"devices {devices} is not allowed: it must be at least 1")
     if slow := [run for run, time in seconds.items() if not time >= 0]:
         raise ValueError(f"{seconds[slow[0]]} seconds of run {slow[0]!r} are not allowed: they must be at least 0")
-    children: dict[str, list[str]] = {}
-    for run in seconds:
-        if (parent := (parents or {}).get(run)) in seconds:
-            children.setdefault(parent, []).append(run)
+    waiting = TopologicalSorter({run: {(parents or {}).get(run)} & seconds.keys() for run in seconds})
+    waiting.prepare()
     order = {run: number for number, run in enumerate(seconds)}
-    waiting = {child for found in children.values() for child in found}
-    ready = [order[run] for run in seconds if run not in waiting]  # already a heap: it is sorted
-    turns = _turns(list(seconds), [*seconds.values()], devices, ready, children, order)
-    if len(turns) < len(seconds):
-        lost = next(run for run in seconds if run not in {turn.run for turn in turns})
-        raise ValueError(f"run {lost!r} can never begin: it waits, by its parents, for itself")
-    return Schedule(tuple(turns), devices)
-
-
-def _turns(
-    runs: Sequence[str],
-    seconds: Sequence[float],
-    devices: int,
-    ready: list[int],
-    children: Mapping[str, list[str]],
-    order: Mapping[str, int],
-) -> list[Turn]:
-    now, free, busy, turns = 0.0, list(range(devices)), [], []
-    while ready or busy:
+    now, ready, free, busy, turns = 0.0, [], list(range(devices)), [], []
+    while waiting.is_active():
+        for run in waiting.get_ready():
+            heapq.heappush(ready, (order[run], run))
         while ready and free:
-            number, device = heapq.heappop(ready), heapq.heappop(free)
-            heapq.heappush(busy, (now + seconds[number], device, number))
-            turns.append(Turn(runs[number], device, now, now + seconds[number]))
+            (_, run), device = heapq.heappop(ready), heapq.heappop(free)
+            heapq.heappush(busy, (now + seconds[run], device, run))
+            turns.append(Turn(run, device, now, now + seconds[run]))
         now = busy[0][0]
         while busy and busy[0][0] == now:
-            _, device, number = heapq.heappop(busy)
+            _, device, run = heapq.heappop(busy)
             heapq.heappush(free, device)
-            for child in children.get(runs[number], ()):
-                heapq.heappush(ready, order[child])
-    return turns
+            waiting.done(run)
+    return Schedule(tuple(turns), devices)

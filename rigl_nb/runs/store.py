@@ -108,10 +108,8 @@ class Store:
 
     def fail(self, spec: RunSpec, reason: str, trace: str) -> None:
         """Keep why a run crashed, until it is trained."""
-        write(
-            self.path(spec, ".failed.json"),
-            json.dumps({"reason": reason, "traceback": trace}, indent=1) + "\n",
-        )
+        content = json.dumps({"reason": reason, "traceback": trace}, indent=1)
+        write(self.path(spec, ".failed.json"), content + "\n")
 
     def failure(self, spec: RunSpec) -> str | None:
         """Why the run crashed last time; None when it did not, RecordError when the file is damaged."""
@@ -192,16 +190,8 @@ def _read(file: Path) -> Record:
 
 def _row(spec: RunSpec, record: Record | None) -> dict:
     row = {name: getattr(spec, name) for name in OF_SPEC} | {"init": spec.initialisation}
-    row |= {
-        "run_id": spec.run_id,
-        "config_id": spec.config_id,
-        "present": record is not None,
-        "collapsed": False,
-    }
+    row |= {"run_id": spec.run_id, "config_id": spec.config_id, "present": record is not None, "collapsed": False}
     if record is not None:
         row |= {name: getattr(record, name) for name in OF_RECORD}
-        row |= {
-            "validation_accuracy": record.history[-1]["validation_accuracy"],
-            "collapsed": record.collapsed,
-        }
+        row |= {"validation_accuracy": record.history[-1]["validation_accuracy"], "collapsed": record.collapsed}
     return row

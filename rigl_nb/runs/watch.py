@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 
 from rigl_nb.runs import workers
 from rigl_nb.runs.cluster import Cluster, Pool
 from rigl_nb.runs.cost import duration, work
+from rigl_nb.runs.progress import name
 from rigl_nb.runs.terminal import fold
 from rigl_nb.spec import RunSpec
 
@@ -14,14 +16,10 @@ RUN = re.compile(r"[^/]+/seed-\d+")  # a task of ours: its key is a run's id
 
 def watch(address: str, specs: Iterable[RunSpec]) -> list[str]:
     """The state of the cluster at the address, as lines; `specs` are the runs that are known here by more than id."""
-    pool = Pool(Cluster(scheduler=address))
-    try:
-        client = pool.client
-        states = client.run_on_scheduler(_states)
-        machines = len(client.scheduler_info(n_workers=-1)["workers"])
-        latest = {event["run"]: event for _, event in client.get_events(workers.TOPIC) or ()}
-    finally:
-        pool.close()
+    with closing(Pool(Cluster(scheduler=address))) as pool:
+        states = pool.client.run_on_scheduler(_states)
+        machines = len(pool.client.scheduler_info(n_workers=-1)["workers"])
+        latest = {event["run"]: event for _, event in pool.client.get_events(workers.TOPIC) or ()}
     return told(states, latest, {spec.run_id: spec for spec in specs}, machines)
 
 
@@ -34,9 +32,9 @@ def told(states: Mapping[str, str], latest: Mapping[str, dict], specs: Mapping[s
     lines = [counts + (f"; about {duration(seconds)} left" if seconds else "")]
     for run in sorted(run for run in states if states[run] == "running"):
         message = latest.get(run, {"text": "begins", "host": "?", "kind": ""})
-        name = f"{specs[run].label} at {specs[run].density:g}, seed {specs[run].seed}" if run in specs else run
+        title = name(specs[run]) if run in specs else run
         text = message["text"] if run in under_way else "begins"
-        lines.append(f"  {name}: {text}{_time(run, message, specs)} ({message['host']})")
+        lines.append(f"  {title}: {text}{_time(run, message, specs)} ({message['host']})")
     return fold("\n".join(lines)).split("\n")
 
 

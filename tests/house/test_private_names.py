@@ -18,7 +18,6 @@ FENCED = {  # name, and the one file that may use it
     "_buffers": "models/products.py",
     "_modules": "models/products.py",
     "_getframe": "optimizers.py",
-    "_exit": "report/pages/execute.py",
     "_forkserver": "runs/workers.py",
     "_forkserver_address": "runs/workers.py",
     "_reply_subshell_id": "report/figures/live.py",

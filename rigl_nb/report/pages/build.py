@@ -15,7 +15,7 @@ from rigl_nb import paths
 from rigl_nb.report.pages import reference
 from rigl_nb.report.pages.execute import execute_all
 from rigl_nb.report.pages.onefile import inline, pdf
-from rigl_nb.report.pages.pairs import KERNEL, injected, tidy, write_notebooks
+from rigl_nb.report.pages.pairs import KERNEL, counted, injected, tidy, write_notebooks
 from rigl_nb.runs import progress
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
@@ -40,7 +40,7 @@ def sections(wanted: Sequence[str] | None = None) -> list[str]:
     return [name for name in known if not wanted or name in wanted]
 
 
-def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int = 2) -> Path:
+def reproduce(names: Sequence[str], profile: str) -> Path:
     """Execute the sections' notebooks and stitch them; return the page that is a single file.
 
     With an empty profile nothing is trained. Raises NotebookError, ReportError.
@@ -52,17 +52,17 @@ def reproduce(names: Sequence[str] | None = None, profile: str = "", jobs: int =
             raise ValueError(f"{notebook} does not exist: `python -m rigl_nb notebooks` makes it of the .py")
     pairs = [(notebook, folder / notebook.name) for notebook in notebooks]
     with progress.pieces(len(pairs) + 1) as announce:
-        execute_all(pairs, {"profile": profile, "interactive": False}, jobs, announce)
+        execute_all(pairs, {"profile": profile, "interactive": False}, announce=announce)
         page = stitch([output for _, output in pairs], paths.build() / "report") / "report.html"
         announce("the report: done")
     return page
 
 
-def make_notebooks(names: Sequence[str] | None = None, jobs: int = 2) -> list[Path]:
+def make_notebooks(names: Sequence[str]) -> list[Path]:
     """Write the sections' committed notebooks anew, with the outputs that the published records give."""
     sources = _sources(names)
     with progress.pieces(len(sources)) as announce:
-        written = write_notebooks(sources, jobs, announce)
+        written = write_notebooks(sources, announce)
     if any(path.stem == PICTURED for path in written):
         (paths.ROOT / README_PICTURE).write_text(readme_picture(), encoding="utf-8")
     return written
@@ -111,11 +111,7 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
         single = both.submit(_sphinx, "singlehtml", source, Path(scratch), "-t", "onefile")
         shutil.move(pages.result(), out / "html")
         (out / "report.html").write_text(inline(single.result() / "index.html"), encoding="utf-8")
-    for page in [
-        out / "report.html",
-        *sorted((out / "html").rglob("*.html")),
-        *(out / "html").rglob("*.css"),
-    ]:
+    for page in [out / "report.html", *sorted(out.glob("html/**/*.html")), *out.glob("html/**/*.css")]:
         if found := network_references(page.read_text(encoding="utf-8")):
             raise ReportError(f"{page} would load {', '.join(found)} from the network")
     pdf(out / "report.html", out / "report.pdf")
@@ -160,31 +156,12 @@ def one_notebook(notebooks: dict):
     whole = nbformat.v4.new_notebook(metadata=KERNEL)
     whole.cells = [cell for notebook in notebooks.values() for cell in nbformat.from_dict(notebook).cells]
     _link(whole, present=set())
-    code = [cell for cell in whole.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code, start=1):
-        cell.execution_count = number
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = number
-    nbformat.validate(whole)
-    return whole
+    return counted(whole)
 
 
 def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
     target, doctrees = scratch / builder / "pages", scratch / builder / "doctrees"
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-b",
-        builder,
-        "-d",
-        doctrees,
-        "-q",
-        "-W",
-        "--keep-going",
-        *options,
-    ]
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", doctrees, *options]
     done = subprocess.run(
         [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )

@@ -1,16 +1,16 @@
 """The two forms of a notebook in step: the .py that is reviewed, the .ipynb with outputs that people open."""
 
 import hashlib
-import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
 
 from rigl_nb.report.pages.execute import execute_all, read
+from rigl_nb.runs.store import write
 
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -33,7 +33,7 @@ ICONS = {
 }
 
 
-def write_notebooks(sources: Sequence[Path], jobs: int = 2, announce=None) -> list[Path]:
+def write_notebooks(sources: Sequence[Path], announce: Callable[[str], None] = lambda text: None) -> list[Path]:
     """Write each .py notebook's .ipynb anew, with the outputs that the published records give.
 
     The same outputs give the same bytes. Raises NotebookError for a failing cell; then no .ipynb changes.
@@ -41,10 +41,11 @@ def write_notebooks(sources: Sequence[Path], jobs: int = 2, announce=None) -> li
     with tempfile.TemporaryDirectory(prefix="rigl-") as folder:
         executed = [Path(folder, source.with_suffix(".ipynb").name) for source in sources]
         pairs = list(zip(sources, executed, strict=True))
-        execute_all(pairs, {"profile": "", "interactive": False}, jobs, announce)
-        for source, result in pairs:
-            _write(with_outputs(source, result), source.with_suffix(".ipynb"))
-    return [source.with_suffix(".ipynb") for source in sources]
+        execute_all(pairs, {"profile": "", "interactive": False}, announce=announce)
+        texts = {source.with_suffix(".ipynb"): nbformat.writes(tidied(result)) + "\n" for source, result in pairs}
+    for notebook, text in texts.items():
+        write(notebook, text)
+    return list(texts)
 
 
 def stale(notebook: Path) -> bool:
@@ -59,27 +60,33 @@ def stale(notebook: Path) -> bool:
     return cells(notebook) != cells(notebook.with_suffix(".py"))
 
 
-def with_outputs(source: Path, executed: Path):
-    """Return the .py's cells, parameters as written there, with the outputs of the executed notebook."""
-    result = read(source)
-    result.metadata = nbformat.from_dict(KERNEL)
-    seen, ran = Counter(), [c for c in nbformat.read(executed, 4).cells if not injected(c)]
-    code_cells = 0
-    for cell, twin in zip(result.cells, ran, strict=True):
+def tidied(executed: Path):
+    """Return an executed notebook as it was written, parameters included, with outputs that are always the same."""
+    notebook = nbformat.read(executed, 4)
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    notebook.cells = [cell for cell in notebook.cells if not injected(cell)]
+    seen = Counter()
+    for cell in notebook.cells:
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] += 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if k in cell.metadata})
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if cell.metadata.get(k)})
         if cell.cell_type == "code":
-            code_cells += 1
             if HIDDEN in cell.metadata.get("tags", []):  # the report folds such code; JupyterLab does it by this
                 cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.execution_count = code_cells
-            cell.outputs = tidy(twin.outputs, cell.id)
-            for output in cell.outputs:
-                if output.output_type == "execute_result":
-                    output.execution_count = code_cells
-    return result
+            cell.outputs = tidy(cell.outputs, cell.id)
+    return counted(notebook)
+
+
+def counted(notebook):
+    """Return the valid notebook, its code cells counted as if they ran from top to bottom."""
+    for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+    nbformat.validate(notebook)
+    return notebook
 
 
 def injected(cell) -> bool:
@@ -121,10 +128,3 @@ def _still_html(html: str, name: str) -> str:
     for number, random_id in enumerate(dict.fromkeys(re.findall(r"_anim_img([0-9a-f]{32})", html))):
         html = html.replace(random_id, hashlib.sha256(f"{name}-{number}".encode()).hexdigest()[:32])
     return html
-
-
-def _write(notebook, path: Path) -> None:
-    nbformat.validate(notebook)
-    part = path.with_suffix(".part.ipynb")
-    nbformat.write(notebook, part)
-    os.replace(part, path)

@@ -81,8 +81,9 @@ def test_a_failing_cell_is_named_and_the_others_still_run(executed):
     assert "broken.py, cell 3: # first line" in str(error)
     assert "ZeroDivisionError: division by zero" in str(error)
     assert "\x1b" not in str(error)
-    assert error.parts == (broken.with_suffix(".part.ipynb"),)
-    assert text_of(error.parts[0]) == "before\n"
+    part = broken.with_suffix(".part.ipynb")
+    assert str(error).endswith(f"The notebook up to there: {part}")
+    assert text_of(part) == "before\n"
     assert not broken.exists() and good.exists()
     assert [line.split(",")[0] for line in lines] == ["broken: failed", "good: done"]
 
@@ -169,6 +170,15 @@ def test_parameters_may_be_numpys_numbers(tmp_path):
     assert text_of(tmp_path / "one.ipynb").strip() == "5 int"
     with pytest.raises(TypeError, match="no value that a notebook can be given"):
         execute(source, tmp_path / "one.ipynb", {"seeds": {4}})
+
+
+def test_a_kernel_that_dies_is_named_and_the_others_still_run(tmp_path):
+    """As one that has used up the memory."""
+    sources = write(tmp_path, dead=BROKEN.replace("1 / 0", "import os; os.kill(os.getpid(), 9)"), good=GOOD)
+    with pytest.raises(NotebookError, match=r"dead\.py\nKernel died\nThe notebook up to there: .*dead\.part\.ipynb"):
+        execute_all([(source, source.with_suffix(".ipynb")) for source in sources], {"word": "given"})
+    assert text_of(tmp_path / "dead.part.ipynb") == "before\n"
+    assert text_of(tmp_path / "good.ipynb").startswith("given")
 
 
 def test_no_notebook_at_a_time_is_refused(tmp_path):
