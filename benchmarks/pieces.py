@@ -139,5 +139,6 @@ def _record(spec: RunSpec, execution: Execution, origin: dict) -> Record:
         seconds=100 / 3,
         images_per_second=20_000 / 3,
         masks={},
+        test_correct=torch.zeros(0, dtype=torch.bool),
     )
     return from_result(spec, result, execution, origin)

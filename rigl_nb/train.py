@@ -46,6 +46,7 @@ class Result:
     seconds: float  # of training
     images_per_second: float
     masks: dict[str, Tensor]  # the final ones, on the CPU
+    test_correct: Tensor  # which labels of the test part are predicted, bool of their shape, on the CPU
     test_bits: float | None = None  # cross-entropy of a character of text; its history has validation_bits
 
 
@@ -119,14 +120,14 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
     )
 
 
-def _epoch_row(epoch: int, rate: float, parts: Parts, validation: dict[str, float | None]) -> dict:
+def _epoch_row(epoch: int, rate: float, parts: Parts, validation: dict) -> dict:
     loss, correct, labels = parts.totals.tolist()
     parts.totals.zero_()
     return {
         "epoch": epoch,
         "loss": loss / labels,
         "train_accuracy": 100 * correct / labels,
-        **{f"validation_{name}": value for name, value in validation.items()},
+        **{f"validation_{name}": value for name, value in validation.items() if name != "correct"},
         "learning_rate": rate,
         "drop_fraction": parts.sparsifier.drop_fraction,
     }
@@ -136,17 +137,21 @@ def _epoch_row(epoch: int, rate: float, parts: Parts, validation: dict[str, floa
 def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execution: Execution) -> dict:
     """Accuracy in percent over all labels; of text also bits per character. None when there are no images.
 
-    Every window of text begins without memory: its first characters are the hardest, in each method alike.
+    And which labels are `correct`, bool of their shape on the CPU: one copy, as no batch waits for the device. Every
+    window of text begins without memory: its first characters are the hardest, in each method alike.
     """
     model.eval()
-    correct = torch.zeros((), device=execution.device, dtype=torch.int64)
+    correct = []
     nats = torch.zeros((), device=execution.device, dtype=torch.float64)
     for rows in torch.arange(len(images), device=execution.device).split(EVALUATION_BATCH):
         with autocast(execution):
             logits = model(data.batch(images, rows, dataset.source))
-        correct += (logits.argmax(1) == images.labels[rows]).sum()
+        correct.append(logits.argmax(1) == images.labels[rows])
         if dataset.source.text:
             nats += F.cross_entropy(logits.float(), images.labels[rows], reduction="sum")
-    n, names = images.labels.numel(), ("accuracy", "bits")[: 1 + dataset.source.text]
-    values = (100 * correct.item() / n, nats.item() / n / math.log(2)) if n else (None, None)
-    return dict(zip(names, values, strict=False))
+    correct = torch.cat(correct).cpu()
+    n, scores = correct.numel(), {"correct": correct}
+    scores["accuracy"] = 100 * int(correct.sum()) / n if n else None
+    if dataset.source.text:
+        scores["bits"] = nats.item() / n / math.log(2) if n else None
+    return scores

@@ -72,7 +72,7 @@ def same(x, y):
 def numbers(result):
     """Return everything of a result that two equal runs share."""
     fields = ("history", "active", "test_accuracy", "test_flops", "train_flops", "dense_flops")
-    return {name: getattr(result, name) for name in fields}
+    return {name: getattr(result, name) for name in fields} | {"test_correct": result.test_correct.tolist()}
 
 
 # ---- the engine and what it leaves

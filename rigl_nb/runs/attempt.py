@@ -159,6 +159,7 @@ def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[
             if done.value.masks:
                 masks = {name: mask.numpy() for name, mask in done.value.masks.items()}
                 store.save_masks(spec, masks, digest(spec))
+            store.save_correct(spec, done.value.test_correct.numpy())
             store.save(from_result(spec, done.value, execution, origin))
             checkpoint.unlink(missing_ok=True)
             return "" if execution == mine else f", on {count(execution.threads, 'CPU thread')}, as it began"

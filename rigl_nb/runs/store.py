@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import tempfile
 import uuid
@@ -14,15 +15,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.methods import METHODS
 from rigl_nb.runs.record import Record, RecordError, UnknownMethodError
 from rigl_nb.spec import RunSpec
 
 OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
 MASKS = ".masks.npz"
+CORRECT = ".correct"
 MARK = ".mark-"
 MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
-LEFT = (MASKS, ".json", ".failed.json")  # what a run leaves, as it is written: the record says that the masks are there
+LEFT = (MASKS, CORRECT, ".json", ".failed.json")  # what a run leaves, as it is written: a record says it is all there
 OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds", "test_bits")
 
 
@@ -70,6 +73,30 @@ class Store:
         except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
             raise RecordError(f"{path} is damaged ({error}). Remove it to train the run again") from error
 
+    def save_correct(self, spec: RunSpec, correct: np.ndarray) -> None:
+        """Keep which test images a run predicts correctly beside its record, a bit each, in canonical order."""
+        write(self.path(spec, CORRECT), np.packbits(correct).tobytes())
+
+    def find_correct(self, spec: RunSpec) -> np.ndarray | None:
+        """What `save_correct` kept, bool (images,); of text by character, (windows, length).
+
+        None where there is none, as beside older records; RecordError where it does not fit its record.
+        """
+        path, record, source = self.path(spec, CORRECT), self.find(spec), SOURCES[spec.data]
+        if record is None or not path.exists():
+            return None
+        shape = (source.test, *(source.shape if source.text else ()))
+        bits = np.unpackbits(np.frombuffer(path.read_bytes(), np.uint8)).astype(bool)
+        n, way_out = math.prod(shape), "Remove it and its record to train the run again"
+        if len(bits) != 8 * math.ceil(n / 8) or bits[n:].any():
+            raise RecordError(f"{path} is damaged: its {len(bits)} bits are not those of {n} predictions. {way_out}")
+        if (accuracy := 100 * int(bits.sum()) / n) != record.test_accuracy:
+            raise RecordError(
+                f"{path} is damaged: {accuracy} % of its predictions are correct, but the record's test accuracy is "
+                f"{record.test_accuracy} %. {way_out}"
+            )
+        return bits[:n].reshape(shape)
+
     def finished(self, spec: RunSpec) -> bool:
         """Whether the run's record is there, and its masks where it has any."""
         return self.find(spec) is not None and (not METHODS[spec.method].masked or self.path(spec, MASKS).exists())
@@ -81,7 +108,8 @@ class Store:
     def keep(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
         """Write what `files` gave elsewhere, but for masks and record that are there already."""
         for ending in LEFT:
-            if ending in files and (ending == LEFT[-1] or not self.path(spec, ending).exists()):
+            decides = ".json" if ending == CORRECT else ending  # it must fit its record, which comes after it
+            if ending in files and (ending == LEFT[-1] or not self.path(spec, decides).exists()):
                 write(self.path(spec, ending), files[ending])
         if ".json" in files:
             self.path(spec, LEFT[-1]).unlink(missing_ok=True)
@@ -135,7 +163,8 @@ def finding(*stores: Store) -> Callable[[RunSpec], Record | None]:
 def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:
     """Copy the records of `specs` that `source` holds and `target` lacks; all are checked before any is copied.
 
-    With a parent's record go its masks, so that its child can be trained from published files alone.
+    With a record goes which images are correct; with a parent's its masks, so that its child can be trained from
+    published files alone.
     Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
     """
     unique = list({spec.run_id: spec for spec in specs}.values())
@@ -150,11 +179,14 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
                 f"{source.path(record.spec)} was trained by code that differs from its commit "
                 f"{record.provenance['commit'][:9]}: commit and train again, or publish with --allow-dirty"
             )
+    correct = [source.find_correct(record.spec) for record in found]
     parents = {spec.parent.run_id for spec in unique if spec.parent}
-    for record in found:
+    for record, predictions in zip(found, correct, strict=True):
         masks = source.path(record.spec, MASKS)
         if record.spec.run_id in parents and masks.exists() and masks.stat().st_size <= MASKS_LIMIT:
             write(target.path(record.spec, MASKS), masks.read_bytes())
+        if predictions is not None:
+            target.save_correct(record.spec, predictions)
         target.save(record)
     return found
 

@@ -1,8 +1,8 @@
 """One run inside a dask task: in a process of its own on the worker's machine, for as long as a client wants it.
 
 A machine shares the client's store if it finds the store's mark there and a file that it renames is seen at once. Then
-record, masks and checkpoint lie in that store, and any other machine that shares it can go on with the run. Else they
-lie in the machine's own `build/runs`. Record and masks come back through dask in both cases; a checkpoint stays.
+what the run leaves lies in that store, its checkpoint too, and any other machine that shares it can go on with the run.
+Else they lie in the machine's own `build/runs`. All but a checkpoint comes back through dask in both cases.
 """
 
 import functools

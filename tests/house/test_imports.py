@@ -18,7 +18,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
-    "claims": "judge power instability inconsistencies statements.cells statements.beyond statements.cifar"
+    "claims": "judge power instability images inconsistencies statements.cells statements.beyond statements.cifar"
     " statements.distribution statements.settings statements.tuning statements",
     "report.figures": "style layers tables plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"

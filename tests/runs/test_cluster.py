@@ -180,12 +180,12 @@ def test_two_clients_train_every_run_once(running, store, undisturbed):
 # ---- what is not shared
 
 
-def test_without_a_shared_store_records_and_masks_come_back(running, store, undisturbed, monkeypatch, capsys):
+def test_without_a_shared_store_all_that_runs_leave_comes_back(running, store, undisturbed, monkeypatch, capsys):
     """The workers do not find the mark, as on a machine that has another folder of the same name."""
     monkeypatch.setattr(Store, "mark", lambda self: ".mark-elsewhere")
     assert run(SPECS, store, workers=running) == engine.Summary(4, {})
     assert stored(store) == undisturbed
-    assert all(store.finished(spec) for spec in SPECS)
+    assert all(store.finished(spec) and store.find_correct(spec) is not None for spec in SPECS)
     assert not list(store.root.rglob("*.lock")), "they were trained elsewhere"
     said = " ".join(capsys.readouterr().err.split())
     assert f"2 of 2 workers do not share {store.root}: records come back" in said and "seen at once" not in said

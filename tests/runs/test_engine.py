@@ -77,7 +77,7 @@ def test_a_trained_run_leaves_a_complete_record(store, undisturbed):
     assert 0 < one.test_flops < one.train_flops < 1
     assert one.numbers() == undisturbed[spec.run_id]
     left = {path.name for path in store.path(spec).parent.iterdir()} - {"seed-0.lock"}
-    assert left == {"seed-0.json", "seed-0.masks.npz"}
+    assert left == {"seed-0.json", "seed-0.masks.npz", "seed-0.correct"}
 
 
 def test_what_a_store_holds_is_not_trained_again(store, trained):

@@ -12,12 +12,12 @@ from records import ORIGIN, files, tiny
 
 from rigl_nb.runs import engine, workers
 from rigl_nb.runs.attempt import Setting
-from rigl_nb.runs.store import MASKS, Store
+from rigl_nb.runs.store import CORRECT, MASKS, Store
 
 SPECS = [tiny(), tiny("SET")]
 NAMES = [spec.run_id for spec in SPECS]
 LINES = 40_000  # of the package's code that the two runs of a chain go through, roughly
-WRITES = 13  # files that a run writes: a checkpoint for every iteration, its masks, and its record
+WRITES = 14  # files that a run writes: a checkpoint for every iteration, masks, correct predictions, and its record
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,11 @@ def undisturbed(tmp_path_factory) -> dict:
 
 
 def whole(store) -> bool:
-    """Tell whether every file is a record, masks or a checkpoint that can be read, a lock, or hidden."""
+    """Tell whether every file is a record, what lies beside it or a checkpoint that can be read, a lock, or hidden."""
     store.records()
     kinds = {".json": store.find, ".checkpoint": lambda spec: held(store, spec), ".lock": lambda spec: True}
     kinds[MASKS] = store.find_masks
+    kinds[CORRECT] = lambda spec: not store.find(spec) or store.find_correct(spec) is not None
     seen = [name for name in files(store.root) if not name.split("/")[1].startswith(".")]
     known = {f"{spec.run_id}{ending}": (spec, read) for spec in SPECS for ending, read in kinds.items()}
     return all(name in known and known[name][1](known[name][0]) for name in seen)
@@ -83,7 +84,7 @@ def test_what_a_killed_write_leaves_is_cleared_away(bomb, store):
     assert Engine(store, SPECS[:1], bomb=bomb, arguments=(5,)).end() == -signal.SIGKILL
     assert any("/." in name for name in files(store.root)), "the kill left a part of a file"
     run(SPECS[:1], store)
-    assert [name for name in files(store.root) if not name.endswith((".lock", MASKS))] == [f"{NAMES[0]}.json"]
+    assert [name for name in files(store.root) if not name.endswith((".lock", MASKS, CORRECT))] == [f"{NAMES[0]}.json"]
 
 
 # ---- a training process is killed
