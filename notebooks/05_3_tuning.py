@@ -252,12 +252,14 @@ here = (
 if here is None or not here.any:
     print("Nothing to show: no profile is asked for, or it has no runs here.")
 else:
-    of_profile = printed["density"].isin(here.profile.tuned_densities)
-    table = tuning.shown(tuning.table4(printed[of_profile], {profile: here}))
-    caption = f"{profile}. These runs judge no claim."
+    beside = printed[printed["density"].isin(here.profile.tuned_densities)]
+    if not here.profile.as_report("cifar10"):
+        beside = beside.iloc[:0]  # of other data: nothing to compare with
+    table = tuning.shown(tuning.table4(beside, {profile: here}))
+    caption = f"{here.profile.about}. These runs judge no claim."
     display(tables.plain(table, "live-table4", caption=caption))
     table = tuning.shown_rates(tuning.fast(here))
-    caption = f"{profile}: learning rates 0.1 and 0.2."
+    caption = f"{here.profile.about}: learning rates 0.1 and 0.2."
     display(tables.plain(table, "live-fast", caption=caption))
 
 # %% tags=["hide-input", "nbval-ignore-output"]

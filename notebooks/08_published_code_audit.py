@@ -134,13 +134,8 @@ strongest = next((n for n, table in found.items() if table["n"].any()), "quick")
 measured = found[strongest]
 
 # %% tags=["hide-input"]
-numbers = ("imitated", "ordinary")
-form = dict.fromkeys(numbers, "{:.2f}") | {"detectable": "{:.2f}", "cost": "{:.2f}×"}
-form |= dict.fromkeys(("difference", "low", "high"), "{:+.2f}")
-caption = (
-    f"{strongest}: test accuracy with a behaviour of the published code and without."
-)
-tables.plain(measured, "effects", form, caption)
+caption = "test accuracy with a behaviour of the published code and without."
+audit.shown_effects(measured, "effects", f"{strongest}: {caption}")
 
 # %%
 for row in measured[measured["n"] > 1].itertuples():
@@ -736,7 +731,9 @@ trained_here = shared.train("08", profile, filters, workers, interactive)
 # %% tags=["hide-input", "nbval-ignore-output"]
 if profile and trained_here["present"].any():
     local = Store(paths.runs())
-    display(tables.plain(audit.effects(grids.PROFILES[profile], local), "live", form))
+    size = grids.PROFILES[profile]
+    title = f"On this machine: {size.about}. {caption.capitalize()}"
+    display(audit.shown_effects(audit.effects(size, local), "live", title))
 else:
     print("No run was trained here: none is asked for, or all are published.")
 

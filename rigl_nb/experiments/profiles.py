@@ -47,6 +47,10 @@ class Profile:
         """Epochs of a run of the data, which may have a length of its own."""
         return self.stand_in.get(data, {}).get("epochs", self.epochs)
 
+    def as_report(self, data: str) -> bool:
+        """Whether its runs for this data of the report have that data and the report's network."""
+        return not {"data", "model"} & set(self.stand_in.get(data, {}))
+
     def spec(self, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
         given = dict(row.fields)

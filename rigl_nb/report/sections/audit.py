@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from rigl_nb import schedules
 from rigl_nb.claims import judge, power
@@ -14,6 +15,7 @@ from rigl_nb.distributions import counts, erdos_renyi_kernel, uniform
 from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.experiments.profiles import Profile
 from rigl_nb.published_code import capped_shares
+from rigl_nb.report.figures import tables
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 
@@ -198,6 +200,13 @@ def batch_means(images: int, batch: int, accuracy: float, draws: int = 2000, see
     sizes = np.diff([*cuts, images])
     means = [(np.add.reduceat(rng.permutation(right), cuts) / sizes).mean() for _ in range(draws)]
     return float(100 * np.std(means))
+
+
+def shown_effects(table: pd.DataFrame, uuid: str, caption: str) -> Styler:
+    """The table of `effects`, each number in its format."""
+    form = dict.fromkeys(("imitated", "ordinary", "detectable"), "{:.2f}") | {"cost": "{:.2f}×"}
+    form |= dict.fromkeys(("difference", "low", "high"), "{:+.2f}")
+    return tables.plain(table, uuid, form, caption)
 
 
 def effects(profile: Profile, results: Store) -> pd.DataFrame:

@@ -212,3 +212,5 @@ def test_effects_are_paired_by_seed(tmp_path):
     assert row["high"] - row["low"] == pytest.approx(2 * 4.3027 / math.sqrt(3), rel=1e-3)
     assert row["detectable"] > (row["high"] - row["low"]) / 2
     assert found.loc[("RigL (ERK) at 0.5", "zero-regrown"), "n"] == 0
+    page = audit.shown_effects(audit.effects(profile, store), "live", "quick").to_html()
+    assert ">53.00<" in page and ">-2.00<" in page and "333" not in page, "two decimals everywhere"
