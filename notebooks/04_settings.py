@@ -430,6 +430,8 @@ resuming a stopped run | – \
 validation images | – | augmented as in training | not augmented
 evaluation while training, Table 1 | – | on the test images | none
 accuracy | – | mean over batches | mean over images
+precision of activations | – | float32 | float32; on a GPU, and a CPU that \
+computes in it, bfloat16; weights, masks and updates float32
 FLOPs | – | pass in training mode, shifts normalization | from shapes and masks
 training FLOPs of Pruning | printed: mean m of the test FLOPs over the training \
 | (2m + 1)/3 | m, as printed

@@ -105,6 +105,6 @@ PROFILES = {
             data=("cifar10", "pydoc"),
         ),
         Profile("short", "the report's data and networks, 25 epochs", epochs=25),
-        Profile("paper", "the report's data and networks, 250 epochs: the report's training", epochs=250),
+        Profile("paper", "the report's data, networks and length, by its text, 250 epochs", epochs=250),
     )
 }
