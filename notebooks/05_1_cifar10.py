@@ -26,7 +26,7 @@ from rigl_nb.runs.record import collapse_limit
 #
 # All methods train the same Wide ResNet on 45,000 images, with 5,000 more to validate and 10,000 to test. A method
 # decides which weights may be different from zero. The density, here written $1-s$, is their share. Each row of
-# Table 2 is a method, an initialization and a training length. "Random" means the same density in every layer, and
+# Table 2 is a method, an initialisation and a training length. "Random" means the same density in every layer, and
 # "ERK" gives small layers a higher density ([notebook 02](02_initialisation.ipynb)). "2×" trains twice as long.
 #
 # A *profile* is a size of this experiment. Only records of the `paper` profile can earn a verdict. It trains at the

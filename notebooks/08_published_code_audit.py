@@ -642,7 +642,7 @@ for name, model in {"WRN-22-2": "wrn-22-2", "ResNet-50": "resnet50"}.items():
 # run and to mark it.
 #
 # *`Static.Random` trains ERK (`makefiles/cifar10.mk`, lines [54–57][make]).* A shortcut for the command line does not pass the
-# initialization on. The scripts that seem to have made the tables do pass it.
+# initialisation on. The scripts that seem to have made the tables do pass it.
 #
 # [trial]: https://github.com/varun19299/rigl-reproducibility/blob/ef1c379b834ed0178b1888b342f918f28017f25a/visualization/alpha_deltaT.py#L133
 # [hand]: https://github.com/varun19299/rigl-reproducibility/blob/989111dc8f6445b858772d3215557a94e455b1bf/visualization/main_results.py#L71-L82
