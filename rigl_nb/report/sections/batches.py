@@ -76,7 +76,8 @@ def campaign(
         for spec in decided.future:
             later[seen[spec.run_id] // seeds][f"{spec.run_id}, later {seen[spec.run_id]}"] = spec
             seen[spec.run_id] += 1
-    batches = [batch for batch in (first, *(later[number] for number in sorted(later))) if batch]
+    new = [{name: spec for name, spec in later[n].items() if name not in first} for n in sorted(later)]
+    batches = [batch for batch in (first, *new) if batch]
     specs = {name: spec for batch in batches for name, spec in batch.items()}
     seconds = dict(zip(specs, durations(specs.values(), records), strict=True))
     return Campaign(specs, seconds, parents, tuple(map(tuple, batches)))
