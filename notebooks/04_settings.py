@@ -44,7 +44,7 @@ rcParams.update(style.STYLE)
 #
 # A Wide ResNet for CIFAR-10 {cite}`zagoruyko2016` and a ResNet-50 for CIFAR-100 {cite}`he2016`. Smaller networks of
 # the same kinds stand in for them where a run must be short. *Masked* counts the weights that a mask can cover: those of
-# convolutions and of the classifier, never biases or normalization. Under Random the first convolution stays dense all
+# convolutions and of the classifier, never biases or normalisation. Under Random the first convolution stays dense all
 # the same. FLOPs are those of one prediction by the dense network.
 
 
@@ -136,7 +136,7 @@ for name, channels in stems.items():
 # take one.
 #
 # The weights of convolutions start as is usual for these networks: normal with variance $2 / (k^2 c_\text{out})$, where
-# $k$ is the size of the kernel and $c_\text{out}$ the number of output channels. In ResNet-50 the last normalization of
+# $k$ is the size of the kernel and $c_\text{out}$ the number of output channels. In ResNet-50 the last normalisation of
 # each block starts at 0 {cite}`he2019`, as the text says.
 #
 # ## The data
@@ -260,7 +260,7 @@ table = pd.DataFrame({name: settings(splits[name], s) for name, s in pruned.item
 tables.plain(table.rename_axis("setting").reset_index(), "hyperparameters")
 
 # %% [markdown]
-# Weight decay acts on weights with more than one dimension, so not on biases and normalization. Dropout stands between
+# Weight decay acts on weights with more than one dimension, so not on biases and normalisation. Dropout stands between
 # the two convolutions of a block. N× training stretches the epochs, the steps of the learning rate and
 # $T_\text{end}$, but not ΔT, warm-up and the start of pruning.
 #
@@ -431,7 +431,9 @@ resuming a stopped run | – \
 validation images | – | augmented as in training | not augmented
 evaluation while training, Table 1 | – | on the test images | none
 accuracy | – | mean over batches | mean over images
-FLOPs | – | pass in training mode, shifts normalization | from shapes and masks
+precision of activations | – | float32 | float32; on a GPU, and a CPU that \
+computes in it, bfloat16; weights, masks and updates float32
+FLOPs | – | pass in training mode, shifts normalisation | from shapes and masks
 training FLOPs of Pruning | printed: mean m of the test FLOPs over the training \
 | (2m + 1)/3 | m, as printed
 best trial of the tuning | by validation accuracy \

@@ -31,12 +31,12 @@ from rigl_nb.runs.store import Store
 #
 # All sparse runs are RigL on CIFAR-10. There are two experiments:
 #
-# - *the search*: for each initialization and each of the densities 0.1, 0.2 and 0.5, a sampler proposes 15 pairs of
+# - *the search*: for each initialisation and each of the densities 0.1, 0.2 and 0.5, a sampler proposes 15 pairs of
 #   α and ΔT. A trial is a pair, trained with three seeds. Its score is the mean validation accuracy.
 # - *the grid*: four learning rates, each with the same four pairs of α and ΔT. The dense model is trained with the same
 #   learning rates. One more learning rate, 0.2, is for the sentence that it does not converge.
 #
-# The report says 15 trials "for each sparsity value", and Table 4 has an optimum for each initialization, too. We
+# The report says 15 trials "for each sparsity value", and Table 4 has an optimum for each initialisation, too. We
 # search each of its six cells with 15 trials.
 
 # %%
@@ -124,7 +124,7 @@ print(f"{dense['accuracy_mean'].item()} (Table 2)")
 # trials, the table shows both choices, and by how many points of test accuracy the second is higher.
 
 # %% tags=["hide-input"]
-names = {"init": "initialization", "flattery": "by test: higher by"}
+names = {"init": "initialisation", "flattery": "by test: higher by"}
 names |= {"by_validation": "by validation: α, ΔT", "by_test": "by test: α, ΔT"}
 chosen = tuning.choices(found[strongest]).rename(columns=names)
 points = ("lead", "chance", names["flattery"])
@@ -160,7 +160,7 @@ print(f"{gains.max():+.1f}")
 # the same seed start from the same weights, so their noise is not independent.
 
 # %% tags=["hide-input"]
-lead = chosen[["initialization", "density", "trials", "lead", "chance"]]
+lead = chosen[["initialisation", "density", "trials", "lead", "chance"]]
 caption = f"{strongest}: lead of the best trial, in points of validation accuracy."
 tables.plain(lead, "luck", forms, caption) if len(lead) else none
 
@@ -171,7 +171,7 @@ tables.plain(lead, "luck", forms, caption) if len(lead) else none
 # trials. If tuning mattered, the panels would show clear slopes, and the optima would lie at the same place. Panels
 # without trials show only the reference and the published optimum.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "contours", "caption": "The trials of each search. Colour: validation accuracy below the best trial, in points. Dots: trials."}, "image": {"alt": "Six panels of ΔT over α, one for each initialization and density, with the reference, the published optimum and, where there are trials, the best one. The published optima are spread over the whole range."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "contours", "caption": "The trials of each search. Colour: validation accuracy below the best trial, in points. Dots: trials."}, "image": {"alt": "Six panels of ΔT over α, one for each initialisation and density, with the reference, the published optimum and, where there are trials, the best one. The published optima are spread over the whole range."}}
 tuning_landscapes.contours(tuning.means(found[strongest].trials), printed)
 
 # %% [markdown]
@@ -253,12 +253,14 @@ here = (
 if here is None or not here.any:
     print("Nothing to show: no profile is asked for, or it has no runs here.")
 else:
-    of_profile = printed["density"].isin(here.profile.tuned_densities)
-    table = tuning.shown(tuning.table4(printed[of_profile], {profile: here}))
-    caption = f"{profile}. These runs judge no claim."
+    beside = printed[printed["density"].isin(here.profile.tuned_densities)]
+    if not here.profile.as_report("cifar10"):
+        beside = beside.iloc[:0]  # of other data: nothing to compare with
+    table = tuning.shown(tuning.table4(beside, {profile: here}))
+    caption = f"{here.profile.about}. These runs judge no claim."
     display(tables.plain(table, "live-table4", caption=caption))
     table = tuning.shown_rates(tuning.fast(here))
-    caption = f"{profile}: learning rates 0.1 and 0.2."
+    caption = f"{here.profile.about}: learning rates 0.1 and 0.2."
     display(tables.plain(table, "live-fast", caption=caption))
 
 # %% tags=["hide-input", "nbval-ignore-output"]

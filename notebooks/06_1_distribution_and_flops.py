@@ -96,11 +96,15 @@ for name, row in pairs["paper"].groupby("report", sort=False):
 #
 # ## Figure 3
 #
-# Open markers: published means with standard deviations. Filled markers: our runs of the `paper` profile, as soon as
-# there are any. The report draws bars. It does not print which densities it used for ERK. We take it at its word that
-# the FLOPs are equal, and place its ERK values at the cost of Random. Markers of one budget are moved apart a little.
+# The report draws bars and prints no numbers. *Published* here means: written in the script that draws them, in the
+# report's published code ([`erk_vs_random_FLOPs.py`, lines 110–178][bars]). Open markers are these means with their
+# standard deviations. Filled markers: our runs of the `paper` profile, as soon as
+# there are any. The report does not say which densities it used for ERK. We take it at its word that the FLOPs are
+# equal, and place its ERK values at the cost of Random. Markers of one budget are moved apart a little.
+#
+# [bars]: https://github.com/varun19299/rigl-reproducibility/blob/ef1c379b834ed0178b1888b342f918f28017f25a/visualization/erk_vs_random_FLOPs.py#L110-L178
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-3", "caption": "Figure 3 of the report: test accuracy of RigL at equal FLOPs. Open markers: published. Filled markers: ours. At the two smaller costs the printed Random lies above the printed ERK."}, "image": {"alt": "Two panels, CIFAR-10 and CIFAR-100: accuracy over training FLOPs. The published Random lies above ERK at the two small budgets and meets it at the largest."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-3", "caption": "Figure 3 of the report: test accuracy of RigL at equal FLOPs. Open markers: published. Filled markers: ours. At the two smaller costs the published Random lies above the published ERK."}, "image": {"alt": "Two panels, CIFAR-10 and CIFAR-100: accuracy over training FLOPs. The published Random lies above ERK at the two small budgets and meets it at the largest."}}
 figure_3 = grids.published("figure3_flops")
 printed = accuracy_by_flops.published(figure_3, grids.DATA, pairs["paper"])
 ours_3 = accuracy_by_flops.measured(evidence["paper"], pairs["paper"])
@@ -138,7 +142,7 @@ tables.plain(shown, "figure-3", form)
 # %% [markdown]
 # ## Is it true at every budget?
 #
-# The report's sentence has no exception. We judge every printed pair alone.
+# The report's sentence has no exception. We judge every published pair alone.
 
 # %%
 erk = {(row.report, row.budget): row.density for row in pairs["paper"].itertuples()}
@@ -169,7 +173,7 @@ print(f"Random is better beyond its noise in {sure} of {len(alone)} pairs")
 #
 # Tables 2 to 4 of the report print RigL (ERK) at other densities. Together with Figure 3 they form one curve per data
 # set, ordered by density. More weights and more FLOPs should not make a network worse. Where they do, one of the two
-# values is off, or the noise of the runs is that large, or ERK's unprinted density is not the matched one.
+# values is off, or the noise of the runs is that large, or ERK's unknown density is not the matched one.
 
 # %% tags=["hide-input"]
 parts = [table2().assign(data="cifar10"), table3()]
@@ -188,7 +192,7 @@ for data, rows in both[both["init"] == "ERK"].groupby("data"):
             print(f"at {more.density:.3f} ({more.source})")
 
 # %% [markdown]
-# The Random points of Figure 3 are in the tables, too. These are printed with another standard deviation:
+# The Random points of Figure 3 are in the tables, too. These have another standard deviation in a table:
 
 # %% tags=["hide-input"]
 for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itertuples():

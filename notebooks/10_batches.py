@@ -103,7 +103,8 @@ for key, (about, default) in SLURM.items():
 # sections, each alone, on one device:
 
 # %%
-records, gpu = batches.timed(Store(paths.results()).records())
+results = Store(paths.results())
+records, gpu = batches.timed(results.records())
 machines = sorted({record.provenance["hardware"] for record in records})
 print(f"{len(records)} timed runs, on {' and '.join(machines)}")
 if not gpu:
@@ -112,7 +113,7 @@ models = sorted({record.spec.model for record in records})
 print(f"Networks that were timed: {', '.join(models)}; others by their operations")
 
 # %%
-tables.plain(batches.costs(grids.EVIDENCE, records), "costs")
+tables.plain(batches.costs(grids.EVIDENCE, records, results.find), "costs")
 
 # %% [markdown]
 # A section counts the runs that its own page needs, the parents of lottery tickets included. Some runs are in two
@@ -127,7 +128,9 @@ tables.plain(batches.costs(grids.EVIDENCE, records), "costs")
 # most of many devices idle. This is why a profile cannot become faster without end.
 
 # %%
-campaigns = {name: batches.campaign(name, records) for name in grids.EVIDENCE}
+campaigns = {
+    name: batches.campaign(name, records, find=results.find) for name in grids.EVIDENCE
+}
 DEVICES = (1, 4, 64)
 tables.plain(batches.makespans(campaigns, DEVICES), "makespans")
 

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 11 All runs
 #
-# Every number of this report comes from records of real trainings. Here are all of them in one place: a table of what
-# was trained, and plots of how each training went. In JupyterLab you choose the runs by menus, and compare any of them
+# What this report says of trainings comes from records of real ones, but for a few small trainings that a page does while
+# it is built. (Other numbers are computed from shapes or simulated, or are those that the report prints.) Here are all
+# published records in one place: a table of what was trained, and plots of how each training went. In JupyterLab you choose the runs by menus, and compare any of them
 # in one figure.
 
 # %% tags=["parameters"]

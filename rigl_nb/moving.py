@@ -81,12 +81,11 @@ class Moving(Masked):
             )
             for name in moving
         }
-        dropped = {name: count for name, count in self.dropped().items() if name in layers}
+        kept, dropped = self.drop(layers)
         grown = self.grown(layers, dropped)
         for name, layer in layers.items():
-            score = self._values(self.method.growth, layer)
-            kept = masks.drop(layer.weight, layer.mask, dropped[name])
-            self.move(name, masks.grow(score, kept, grown[name]), self.active[name] + grown[name] - dropped[name])
+            new = self.grow(name, self._values(self.method.growth, layer), kept[name], grown[name])
+            self.move(name, new, self.active[name] + grown[name] - dropped[name])
 
     def _values(self, score: methods.Score, layer: methods.Layer) -> Tensor:
         values, wanted = score(layer, self.generator), tuple(layer.weight.shape)
@@ -97,6 +96,15 @@ class Moving(Masked):
     def dropped(self) -> dict[str, int]:
         """How many connections an update at this iteration drops in each layer."""
         return {name: math.floor(self.drop_fraction * active) for name, active in self.active.items()}
+
+    def drop(self, layers: dict[str, methods.Layer]) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """The masks without the smallest active weights, and how many connections each of them has lost."""
+        dropped = {name: count for name, count in self.dropped().items() if name in layers}
+        return {name: masks.drop(layer.weight, layer.mask, dropped[name]) for name, layer in layers.items()}, dropped
+
+    def grow(self, name: str, score: Tensor, kept: Tensor, count: int) -> Tensor:
+        """The mask of a layer with as many connections more, those of largest score."""
+        return masks.grow(score, kept, count)
 
     def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
         """How many each layer grows: its own, or a share by the method's statistic, its mean over active entries."""

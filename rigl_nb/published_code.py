@@ -10,15 +10,19 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from rigl_nb import checks, masks, methods
+from rigl_nb import checks, masks, methods, schedules
 from rigl_nb.sparsifier import Sparsifier
 
 BEHAVIOURS = {
     "zero-regrown": "a connection that is dropped and grown again starts at 0, in dense layers too",
     "ceil": "the number of dropped connections is rounded up",
-    "spared-layers": "a layer of sparsity below 0.2 with more active weights than the average drops at most that share",
+    "spared-layers": "a layer of sparsity below 0.2 with more weights other than 0 than the average drops at most that "
+    "share",
     "bernoulli": "first masks, and SET's growth, are drawn weight by weight: their counts vary",
     "shared-error": "SET grows in each layer as many more as the whole network lacks (an older version of the code)",
+    "late-rate": "an update drops the fraction of the iteration before it",
+    "zero-ties": "weights of exactly 0 count as inactive ones when dropping, so more than asked may go; and active "
+    "connections as candidates of gradient 0 when growing, so fewer may come",
     "capped-shares": "redistribution fills no layer beyond 0.99 of its room, and cuts fractions of a weight off",
 }
 
@@ -31,31 +35,59 @@ class PublishedCode(Sparsifier):
         for name in sorted(self.behaviours):
             checks.choice("behaviour", name, BEHAVIOURS)
         super().__init__(*arguments, **options)
-        self.first, self.errors = sum(self.active.values()), []
+        self.first, self.errors, self._chosen = sum(self.active.values()), [], {}
+
+    @property
+    def drop_fraction(self) -> float:
+        """The share of connections that an update replaces; its own iteration does not move the schedule."""
+        if "late-rate" not in self.behaviours or not self.method.growth:
+            return super().drop_fraction
+        return schedules.drop_fraction(max(self.iteration - 1, 0) if self.delta_t > 1 else 0, self.alpha, self.t_end)
 
     def update(self) -> None:
-        """Update the masks; then wipe what was grown again, and note how many connections are missing by now."""
-        survivors = {}
-        if "zero-regrown" in self.behaviours and self.method.growth:
-            survivors = {
-                name: masks.drop(self.weights[name].detach(), self.masks[name], k)
-                for name, k in self.dropped().items()
-                if name in self.moving
-            }
+        """Update the masks; then wipe what was grown, and note how many connections are missing by now."""
+        self._chosen = {}
         super().update()
-        for name, kept in survivors.items():
-            self.weights[name].data.masked_fill_(self.masks[name] & ~kept, 0)
+        if "zero-regrown" in self.behaviours and self.method.growth is not methods.momentum_magnitude:
+            for name, chosen in self._chosen.items():
+                self.weights[name].data.masked_fill_(chosen, 0)
         self.errors.append(self.first - sum(self.active.values()))
 
     def dropped(self) -> dict[str, int]:
-        """How many connections each layer drops."""
-        mean, found = fmean(self.active.values()), {}
+        """How many connections each layer is to drop."""
+        sizes, spared = dict(self.active), "spared-layers" in self.behaviours
+        if spared:
+            sizes = {name: int(torch.count_nonzero(weight)) for name, weight in self.weights.items()}
+        mean, found = fmean(sizes.values()), {}
         for name, active in self.active.items():
             rate, sparsity = self.drop_fraction, 1 - active / self.masks[name].numel()
-            if "spared-layers" in self.behaviours and sparsity < 0.2 and active > mean:
+            if spared and sparsity < 0.2 and sizes[name] > mean:
                 rate = min(rate, sparsity)
             found[name] = (math.ceil if "ceil" in self.behaviours else math.floor)(rate * active)
         return found
+
+    def drop(self, layers: dict[str, methods.Layer]) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """The masks that are left, and how many connections each has lost, which may be more than `dropped`."""
+        kept, dropped = super().drop(layers)
+        if "zero-ties" in self.behaviours:
+            for name, count in dropped.items():
+                mask, size = layers[name].mask, layers[name].weight.detach().abs()
+                rank = mask.numel() - self.active[name] + count if count else 0
+                kept[name] = mask & ~masks.top(-size, torch.ones_like(mask), rank)
+                dropped[name] = self.active[name] - int(kept[name].sum())
+        return kept, dropped
+
+    def grow(self, name: str, score: Tensor, kept: Tensor, count: int) -> Tensor:
+        """The mask with the entries of largest score, which ties may lead to active ones."""
+        eligible = ~kept
+        if "zero-ties" in self.behaviours and self.method.growth is not methods.uniform_random:
+            score, eligible = score.masked_fill(kept, 0), torch.ones_like(kept)
+        self._chosen[name] = masks.top(score, eligible, count)
+        return kept | self._chosen[name]
+
+    def move(self, name: str, new: Tensor, count: int) -> None:
+        """Take over a mask; where ties were, its active entries are counted again."""
+        super().move(name, new, int(new.sum()) if "zero-ties" in self.behaviours else count)
 
     def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
         """How many connections each layer grows: SET's by a coin for each."""

@@ -87,7 +87,7 @@ def table4(profile: Profile) -> list[RunSpec]:
 
 
 def tuning(profile: Profile) -> list[Study]:
-    """Table 4's column "optimal": α and ΔT tuned for every initialization and density."""
+    """Table 4's column "optimal": α and ΔT tuned for every initialisation and density."""
     both = [(init, density) for density in profile.tuned_densities for init in ("Random", "ERK")]
     return [Study(f"{init} at {density:g}", functools.partial(_tuned, init, density), TUNED) for init, density in both]
 

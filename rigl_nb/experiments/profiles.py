@@ -48,6 +48,10 @@ class Profile:
         """Epochs of a run of the data, which may have a length of its own."""
         return self.stand_in.get(data, {}).get("epochs", self.epochs)
 
+    def as_report(self, data: str) -> bool:
+        """Whether its runs for this data of the report have that data and the report's network."""
+        return not {"data", "model"} & set(self.stand_in.get(data, {}))
+
     def spec(self, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
         given = dict(row.fields)
@@ -104,7 +108,7 @@ PROFILES = {
         Profile("short", "the report's data and networks, 25 epochs", epochs=25),
         Profile(
             "paper",
-            "the report's data and networks, 250 epochs: the report's training",
+            "the report's data, networks and length, by its text, 250 epochs",
             epochs=250,
             more_seeds=(3, 4, 5, 6),
         ),

@@ -23,6 +23,11 @@ COLUMNS = ("epoch", "loss", "train_accuracy", "validation_accuracy", "learning_r
 ORIGIN = ("commit", "dirty", "hardware")  # of the provenance: what publishing and the cost estimate read
 
 
+def collapse_limit(data: str) -> float:
+    """Up to which test accuracy, in percent, a run on images counts as collapsed: twice what guessing gives."""
+    return 2 * 100 / SOURCES[data].classes
+
+
 class RecordError(ValueError):
     """A record's file is damaged or does not say what its name promises."""
 
@@ -56,15 +61,14 @@ class Record:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the run ended at, or near, what guessing gives: accuracy at most twice chance, or a lost loss.
+        """Whether the run ended at, or near, what guessing gives: `collapse_limit`, or a lost loss.
 
         Of text: no better than guessing by how frequent each character is.
         """
         source = SOURCES[self.spec.data]
         if source.text:
             return self.test_bits is None or self.test_bits >= source.baseline
-        chance = 100 / source.classes
-        return self.test_accuracy <= 2 * chance or self.history[-1]["loss"] is None
+        return self.test_accuracy <= collapse_limit(self.spec.data) or self.history[-1]["loss"] is None
 
     def numbers(self) -> dict:
         """Everything that must be equal when the run is repeated on the same machine."""

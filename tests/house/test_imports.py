@@ -22,7 +22,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " statements.distribution statements.settings statements.tuning statements",
     "report.figures": "style layers tables plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
-    " beyond audit batches verdicts overview all_runs",
+    " beyond own_costs audit batches verdicts overview all_runs",
     "report.pages": "execute pairs reference onefile build",
     "cli": "usage commands",
 }

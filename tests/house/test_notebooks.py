@@ -1,6 +1,7 @@
 """The committed notebooks: in step with their sources, with outputs, small, and written as the house asks."""
 
 import ast
+import re
 
 import nbformat
 import pytest
@@ -81,3 +82,19 @@ def test_prose_has_no_typed_in_results(cells):
         if cell.cell_type == "markdown":
             own = "\n".join(line for line in cell.source.splitlines() if not line.startswith(">"))
             assert not re.search(r"\b\d\d\.\d+ ?%", own), own
+
+
+def test_prose_has_british_spelling_and_quotes_keep_theirs(path):
+    """The overview links titles; what a notebook quotes stands behind “>” or in “…”."""
+    if path.stem == "00_overview":
+        return
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"^>.*$|“[^”]*”", "", cell.source, flags=re.MULTILINE)
+            assert not re.search(r"(?i)(initial|normal|summar|recogn|general|visual)iz|behavior|\bcolors?\b", prose)
+
+
+def test_nobody_says_that_it_trains_exactly_as_the_report(path):
+    """Notebook 04 lists what is different."""
+    if path.stem not in ("00_overview", "07_discussion"):
+        assert "exactly as the report" not in path.with_suffix(".py").read_text()

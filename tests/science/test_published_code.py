@@ -11,6 +11,7 @@ from driving import PLAIN, drive, equal, numbers, tiny
 from torch import nn
 
 from rigl_nb import iteration
+from rigl_nb.experiments import grids
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.sparsifier import Sparsifier
 
@@ -76,6 +77,68 @@ def test_large_dense_layers_are_spared():
         counts[behaviours] = sparse.dropped()
     assert counts[()] == {"0.weight": 12, "1.weight": 1, "2.weight": 10, "3.weight": 6}
     assert counts["spared-layers",] == {"0.weight": 0, "1.weight": 1, "2.weight": 3, "3.weight": 6}
+
+
+def test_the_drop_fraction_comes_an_iteration_late():
+    """The first update of the quick profile on CIFAR-10, at t = 38: half of a cosine over 792 iterations."""
+    spec = grids.PROFILES["quick"].spec(grids.Row("RigL", "ERK", 0.1), seed=0)
+    options = {"alpha": spec.alpha, "delta_t": spec.delta_t, "t_end": spec.t_end}
+    assert options == {"alpha": 0.3, "delta_t": 39, "t_end": 792}
+    fractions = {}
+    for behaviours in ((), ("late-rate",)):
+        model = nn.Linear(4, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        sparse = PublishedCode(model, optimizer, "RigL", behaviours=behaviours, **options)
+        sparse.iteration = 38
+        assert sparse.update_due
+        fractions[behaviours] = round(sparse.drop_fraction, 6)
+        sparse.iteration = 0
+        assert sparse.drop_fraction == 0.3
+    assert fractions == {(): 0.298299, ("late-rate",): 0.298387}
+
+
+def test_where_every_iteration_is_an_update_the_late_rate_never_moves():
+    _, _, sparse = layer([4.0, 3.0, 2.0, 1.0], behaviours=("late-rate",))
+    sparse.iteration = 500
+    assert sparse.drop_fraction == 0.5
+
+
+@pytest.mark.parametrize(("behaviours", "left"), [((), [1, 2, 4, 5]), (("zero-ties",), [3, 4, 5])])
+def test_active_zeros_tie_with_inactive_places(behaviours, left):
+    """Active at 1 to 5 of seven, three of them 0; one is to go. Of the five zeros the first three go.
+
+    Those are the inactive place 0 and the active ones 1 and 2: one more than asked for.
+    """
+    mask = [False, True, True, True, True, True, False]
+    weight, _, sparse = layer([0.0, 0.0, 0.0, 0.0, 3.0, 2.0, 0.0], "SET", behaviours, alpha=0.2, mask=mask)
+    assert sparse.dropped() == {"weight": 1}
+    grown = []
+    sparse.grown = lambda layers, dropped: grown.append(dropped) or dict.fromkeys(dropped, 0)
+    weight.grad = torch.zeros_like(weight)
+    sparse.step()
+    assert sparse.masks["weight"][0].nonzero().flatten().tolist() == left
+    assert grown == [{"weight": 5 - len(left)}], "as many are to grow as went"
+
+
+def test_active_places_tie_with_candidates_without_gradient():
+    """Of the gradients outside the kept places one is above 0, and two are to grow: the second is an active place.
+
+    It stays active and loses its weight, and one connection fewer is there.
+    """
+    mask = [True, True, True, True, False, False]
+    weight, _, sparse = layer([4.0, 3.0, 2.0, 1.0, 0.0, 0.0], behaviours=("zero-ties", "zero-regrown"), mask=mask)
+    weight.grad = torch.tensor([[9.0, 9.0, 0.0, 0.0, 0.0, 7.0]])
+    sparse.step()
+    assert sparse.masks["weight"].tolist() == [[True, True, False, False, False, True]]
+    assert weight.tolist() == [[0.0, 3.0, 0.0, 0.0, 0.0, 0.0]]
+    assert sparse.counts() == {"weight": 3}
+
+
+def test_what_momentum_grows_keeps_its_weight():
+    """The published code sets to 0 what gradients or chance grow, not what momentum grows."""
+    weight, _, sparse = layer([4.0, -3.0, 2.0, -1.0], "SNFS", ("zero-regrown",))
+    sparse.step()
+    assert weight.tolist() == [[4.0, -3.0, 2.0, -1.0]]
 
 
 def wide(seed, behaviours, method="SET"):
@@ -160,8 +223,8 @@ def test_without_behaviours_it_is_the_sparsifier(method, monkeypatch):
 def test_every_behaviour_trains_and_resumes_bit_for_bit(behaviour):
     method = {"capped-shares": "RigL-SM", "bernoulli": "SET", "shared-error": "SET"}.get(behaviour, "RigL")
     needed = ("bernoulli", behaviour) if behaviour == "shared-error" else (behaviour,)
-    nearly_dense = {"init": "Random", "density": 0.9} if behaviour == "spared-layers" else {}
-    spec = tiny(method, published_code=needed, **nearly_dense)
+    shown = {"spared-layers": {"init": "Random", "density": 0.9}, "zero-ties": {"delta_t": 1}}.get(behaviour, {})
+    spec = tiny(method, published_code=needed, **shown)
     snapshots = []
 
     def look(progress):
@@ -171,7 +234,7 @@ def test_every_behaviour_trains_and_resumes_bit_for_bit(behaviour):
     result, end = drive(spec, look=look)
     again, resumed = drive(spec, PLAIN, None, snapshots[0])
     assert numbers(result) == numbers(again) and equal(end, resumed)
-    usual, _ = drive(tiny(method, **nearly_dense))
+    usual, _ = drive(tiny(method, **shown))
     assert numbers(usual) != numbers(result), "the behaviour changes something"
 
 

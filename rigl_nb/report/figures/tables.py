@@ -8,6 +8,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
+from rigl_nb.experiments.profiles import PAPER_EPOCHS
 
 KEY = ["method", "init", "multiplier", "density"]
 NONE = "–"
@@ -88,7 +89,10 @@ def comparison(
 
 
 def live(runs: pd.DataFrame, published: pd.DataFrame | None = None, uuid: str = "live") -> Styler:
-    """Table "on this machine": the runs of one profile, named by data, model and length. No verdict."""
+    """Table "on this machine": the runs of one profile, named by data, model and length. No verdict.
+
+    `published`: printed values of the same data and network.
+    """
     ours = _measured(runs)
     columns = {
         "method": [cell.name for cell in ours],
@@ -98,7 +102,7 @@ def live(runs: pd.DataFrame, published: pd.DataFrame | None = None, uuid: str = 
     }
     if published is not None:
         printed = _printed(published)
-        columns["published, other data and size"] = [_accuracy(printed.get(cell)) for cell in ours]
+        columns[f"published, {PAPER_EPOCHS} epochs"] = [_accuracy(printed.get(cell)) for cell in ours]
     data, model, epochs = ("/".join(map(str, runs[name].unique())) for name in ("data", "model", "epochs"))
     caption = f"On this machine: {data}, {model}, {epochs} epochs. These runs judge no claim."
     return _styled(pd.DataFrame(columns), caption, uuid).hide(axis="index")

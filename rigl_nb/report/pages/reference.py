@@ -11,7 +11,14 @@ MODULES = (
     *("distributions", "schedules", "masks", "flops", "models", "models.layers", "models.products", "data", "methods"),
     *("execution", "optimizers", "masked", "moving", "sparsifier"),
     *("spec", "iteration", "train", "runs.record", "runs.store", "runs.cost", "runs.engine"),
-    *("experiments.profiles", "experiments.grids", "claims.claim", "claims.model", "claims.judge", "report.sections.shared"),
+    *(
+        "experiments.profiles",
+        "experiments.grids",
+        "claims.claim",
+        "claims.model",
+        "claims.judge",
+        "report.sections.shared",
+    ),
 )
 INTRO = """\
 # The code

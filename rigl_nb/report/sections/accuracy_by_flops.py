@@ -89,7 +89,7 @@ def accuracy_by_flops(
     """Test accuracy over training FLOPs, a panel per data set (Figure 3); `runs` as `measured` returns them.
 
     Open marker: a printed mean with its standard deviation. Filled marker: one run, at the cost that it counted;
-    the line joins the means. At a budget both initializations have one cost: ERK's markers are moved a little aside.
+    the line joins the means. At a budget both initialisations have one cost: ERK's markers are moved a little aside.
     """
     figure = Picture(3.4)
     for axis, (data, title) in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles.items(), strict=True):

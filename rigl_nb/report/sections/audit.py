@@ -1,10 +1,12 @@
 """What the published code's departures amount to: counts on the real shapes, and records (section 8)."""
 
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from rigl_nb import schedules
 from rigl_nb.claims import judge, power
@@ -14,12 +16,42 @@ from rigl_nb.distributions import counts, erdos_renyi_kernel, uniform
 from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.experiments.profiles import Profile
 from rigl_nb.published_code import capped_shares
+from rigl_nb.report.figures import tables
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 
+REPOSITORY = "https://github.com/varun19299/rigl-reproducibility/blob"
+COMMITS = {"": "ef1c379b834ed0178b1888b342f918f28017f25a", "989111dc": "989111dc8f6445b858772d3215557a94e455b1bf"}
+FOLDERS = {  # of the published code's files
+    "sparselearning/": "core.py",
+    "sparselearning/funcs/": "grow.py init_scheme.py prune.py",
+    "sparselearning/counting/": "helper.py ops.py",
+    "sparselearning/utils/": "train_helper.py warmup_scheduler.py",
+    "visualization/": "alpha_deltaT.py erk_vs_random_FLOPs.py main_results.py redist_inference_plot.py",
+    "": "data.py main.py makefiles/cifar10.mk",
+}
 NETWORKS = {"wrn-22-2": "cifar10", "resnet50": "cifar100"}
 CLASSIFIER = "fc.weight"
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+def permalink(where: str) -> str:
+    """The address of lines of the published code: "grow.py 80–97", "core.py 633 (00043ba)" with another commit."""
+    found = re.fullmatch(r"(\S+) (\d+)(?:–(\d+))?(?: \((\w+)\))?", where)
+    folder = next((folder for folder, names in FOLDERS.items() if found and found[1] in names.split()), None)
+    if folder is None:
+        raise ValueError(f"{where!r} names no lines of the published code: write “grow.py 80–97”")
+    file, first, last, commit = found.groups()
+    lines = f"L{first}" + (f"-L{last}" if last else "")
+    return f"{REPOSITORY}/{COMMITS.get(commit or '', commit)}/{folder}{file}#{lines}"
+
+
+def linked(where: str) -> str:
+    """`where` as a link in HTML; as it is where it names no lines."""
+    try:
+        return f'<a href="{permalink(where)}">{where}</a>'
+    except ValueError:
+        return where
 
 
 def shapes(model: str, first_layer: bool = True) -> dict[str, tuple[int, ...]]:
@@ -28,9 +60,9 @@ def shapes(model: str, first_layer: bool = True) -> dict[str, tuple[int, ...]]:
     return dict(list(covered.items())[not first_layer :])
 
 
-def drop_fractions(t_end: int = 66_000, delta_t: int = 100, alpha: float = 0.3) -> np.ndarray:
-    """The drop fraction at every update of a training."""
-    return np.array([schedules.drop_fraction(step, alpha, t_end) for step in range(delta_t - 1, t_end, delta_t)])
+def drop_fractions(t_end: int = 66_000, delta_t: int = 100, alpha: float = 0.3, late: int = 0) -> np.ndarray:
+    """The drop fraction at every update of a training; `late`: that of so many iterations before."""
+    return np.array([schedules.drop_fraction(step - late, alpha, t_end) for step in range(delta_t - 1, t_end, delta_t)])
 
 
 def erk_counts(layers: Shapes, density: float) -> dict[str, int]:
@@ -65,6 +97,31 @@ def rounded_up(layers: Shapes, density: float) -> float:
     active, fractions = erk_counts(layers, density).values(), drop_fractions()
     down = sum(math.floor(f * n) for f in fractions for n in active)
     return sum(math.ceil(f * n) for f in fractions for n in active) / down - 1
+
+
+def linear_flops(shape: tuple[int, int], density: float = 1.0) -> float:
+    """FLOPs that the published code counts for a linear layer of a weight's shape, (outputs, inputs).
+
+    It takes the first number for the inputs and the second for the outputs. An output costs a product for each active
+    weight, one sum less, a sum for the bias, and a ReLU.
+    """
+    inputs, outputs = shape
+    return (inputs * density + (inputs * density - 1) + 1 + 1) * outputs
+
+
+def three_runs(mean: float, std: float, most: float) -> tuple[tuple[float, float], ...]:
+    """Between which accuracies the lowest, the middle and the best of three runs lie, by their mean and sample std.
+
+    No run is better than `most`. ValueError where no three runs are possible.
+    """
+    low, high = mean + std / math.sqrt(3), min(most, mean + 2 * std / math.sqrt(3))  # of the best run
+    if low > high:
+        raise ValueError(f"no three runs up to {most} have the mean {mean} and the standard deviation {std}")
+    ends = []
+    for best in (low, high):
+        centre, half = (3 * mean - best) / 2, math.sqrt(max(std**2 - 0.75 * (best - mean) ** 2, 0))
+        ends.append((centre - half, centre + half, best))
+    return tuple((min(pair), max(pair)) for pair in zip(*ends, strict=True))
 
 
 def coin_spread(layers: Shapes, density: float) -> float:
@@ -144,6 +201,13 @@ def batch_means(images: int, batch: int, accuracy: float, draws: int = 2000, see
     sizes = np.diff([*cuts, images])
     means = [(np.add.reduceat(rng.permutation(right), cuts) / sizes).mean() for _ in range(draws)]
     return float(100 * np.std(means))
+
+
+def shown_effects(table: pd.DataFrame, uuid: str, caption: str) -> Styler:
+    """The table of `effects`, each number in its format."""
+    form = dict.fromkeys(("imitated", "ordinary", "detectable"), "{:.2f}") | {"cost": "{:.2f}×"}
+    form |= dict.fromkeys(("difference", "low", "high"), "{:+.2f}")
+    return tables.plain(table, uuid, form, caption)
 
 
 def effects(profile: Profile, results: Store) -> pd.DataFrame:

@@ -50,8 +50,17 @@ def timed(records: Iterable[Record]) -> tuple[list[Record], bool]:
     return gpu or records, bool(gpu)
 
 
-def campaign(profile: str, records: Iterable[Record], sections: Sequence[str] = tuple(grids.SECTIONS)) -> Campaign:
-    """All runs of a profile, each once, as if none were there; its searches' next trials are later batches."""
+def campaign(
+    profile: str,
+    records: Iterable[Record],
+    sections: Sequence[str] = tuple(grids.SECTIONS),
+    find: grids.Find = lambda spec: None,
+) -> Campaign:
+    """All runs of a profile, each once, as if none were there; its searches' next trials are later batches.
+
+    `find` looks up records: a search that has ended asks for the runs that it did ask for, which may be fewer than it
+    can ask for.
+    """
     first, parents, later = {}, {}, defaultdict(dict)
     seeds = len(grids.PROFILES[profile].search_seeds)
     for section in sections:
@@ -61,10 +70,14 @@ def campaign(profile: str, records: Iterable[Record], sections: Sequence[str] = 
                 first.setdefault(spec.parent.run_id, spec.parent)
                 parents[spec.run_id] = spec.parent.run_id
             first.setdefault(spec.run_id, spec)
-        for spec in plan.future:
+        decided = grids.plan(section, profile, find)
+        for place, spec in enumerate(spec for spec in decided.specs if spec not in plan.specs):
+            later[place // seeds][spec.run_id] = spec
+        for spec in decided.future:
             later[seen[spec.run_id] // seeds][f"{spec.run_id}, later {seen[spec.run_id]}"] = spec
             seen[spec.run_id] += 1
-    batches = [batch for batch in (first, *(later[number] for number in sorted(later))) if batch]
+    new = [{name: spec for name, spec in later[n].items() if name not in first} for n in sorted(later)]
+    batches = [batch for batch in (first, *new) if batch]
     specs = {name: spec for batch in batches for name, spec in batch.items()}
     seconds = dict(zip(specs, durations(specs.values(), records), strict=True))
     return Campaign(specs, seconds, parents, tuple(map(tuple, batches)))
@@ -84,13 +97,13 @@ def durations(specs: Iterable[RunSpec], records: Iterable[Record]) -> list[float
     ]
 
 
-def costs(profiles: Iterable[str], records: Iterable[Record]) -> pd.DataFrame:
+def costs(profiles: Iterable[str], records: Iterable[Record], find: grids.Find = lambda spec: None) -> pd.DataFrame:
     """Runs of every section and their time on one device, by profile; "–" where a profile has none."""
     rows, records = [], list(records)
     for section in grids.SECTIONS:
         row = {"section": number(section)}
         for profile in profiles:
-            found = campaign(profile, records, [section])
+            found = campaign(profile, records, [section], find)
             row[f"{profile}: runs"] = str(len(found.specs) or "–")
             row[f"{profile}: time"] = cost.duration(sum(found.seconds.values())) if found.specs else "–"
         rows.append(row)

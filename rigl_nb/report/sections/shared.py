@@ -14,7 +14,7 @@ from rigl_nb.runs import cost, engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import count
-from rigl_nb.spec import RunSpec
+from rigl_nb.spec import RECIPES, RunSpec
 
 
 def number(name: str) -> str:
@@ -110,12 +110,18 @@ def train(
 
 
 def show(here: pd.DataFrame, published: Mapping[str, pd.DataFrame] | None = None) -> None:
-    """The runs of this machine, a table for each network; `published`: printed values by the data it stands for."""
-    for model, part in here.groupby("model", sort=False):
+    """The runs of this machine, a table for each network.
+
+    `published`: printed values by data. They stand beside runs of that data and of the report's network for it, only.
+    """
+    for (data, model), part in here.groupby(["data", "model"], sort=False):
         if part["test_bits"].any():
             display(characters.table({"here": part}, f"live-{model}", caption=f"On this machine: {model}. No verdict."))
         elif part["present"].any():
-            printed = (published or {}).get("cifar100" if model.startswith("resnet") else "cifar10")
-            display(tables.live(part, printed, uuid=f"live-{model}"))
+            printed = (published or {}).get(data) if RECIPES[data]["model"] == model else None
+            table = tables.live(part, printed, uuid=f"live-{model}")
+            if published and printed is None:
+                table.set_caption(f"{table.caption} The report has no numbers for this data and network.")
+            display(table)
     if not here["present"].any():
         print("No run was trained here: none is asked for, or all are published.")

@@ -86,7 +86,7 @@ def best(points: pd.DataFrame, by: str = "validation", of: Iterable[str] = CELL)
 
 
 def counts(runs: Runs) -> pd.Series:
-    """Trials that have ended, by initialization and density."""
+    """Trials that have ended, by initialisation and density."""
     cells = pd.MultiIndex.from_product([INITS, runs.profile.tuned_densities], names=CELL[1:])
     return means(runs.trials).groupby(CELL[1:]).size().reindex(cells, fill_value=0)
 

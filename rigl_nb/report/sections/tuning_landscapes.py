@@ -103,7 +103,7 @@ def learning_rates(points: pd.DataFrame) -> Figure:
         for place, (density, (color, marker)) in enumerate(DENSITY_STYLE.items()):
             _rates(axis, own[own["density"] == density], place - 1, f"density {density:g}", color, marker)
         _rates(axis, dense, 2, "Dense", **METHOD_STYLE["Dense"])
-        axis.set(title=f"{init} initialization", xlabel="learning rate η", xscale="log")
+        axis.set(title=f"{init} initialisation", xlabel="learning rate η", xscale="log")
         axis.set_xticks(grids.RATES, [f"{rate:g}" for rate in grids.RATES])
         axis.set_xticks([], minor=True)
         axis.set_xlim(min(grids.RATES) / 1.3, max(grids.RATES) * 1.3)

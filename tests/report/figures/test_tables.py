@@ -173,11 +173,11 @@ def test_two_tables_of_one_page_have_names_of_their_own():
 
 
 def test_live_names_data_model_and_size():
-    table = tables.live(runs({RANDOM: [97.0], DENSE: [None]}).assign(data="digits"), TABLE2)
-    assert "digits, wrn-10-1, 40 epochs" in table.caption
+    table = tables.live(runs({RANDOM: [97.0], DENSE: [None]}), TABLE2)
+    assert "cifar10, wrn-10-1, 40 epochs" in table.caption
     rows = table.data.set_index("method")
     assert rows.loc["RigL", "test accuracy"] == "97.0 (n = 1)"
-    assert rows.loc["RigL", "published, other data and size"] == "91.7 ± 0.18 (n = 3)"
+    assert rows.loc["RigL", "published, 250 epochs"] == "91.7 ± 0.18 (n = 3)"
     assert rows.loc["Dense", ["density", "test accuracy"]].tolist() == ["1", "–"]
 
 

@@ -1,16 +1,21 @@
 """The audit's counts against hand-made networks and independent sums; effects from made-up records."""
 
 import math
+import re
 from dataclasses import replace
 
+import jupytext
 import numpy as np
 import pytest
 import reference
+from hypothesis import given
+from hypothesis import strategies as st
 from records import made
 
 from rigl_nb import models, schedules
 from rigl_nb.experiments import grids
 from rigl_nb.report.sections import audit
+from rigl_nb.runs.record import collapse_limit
 from rigl_nb.runs.store import Store
 
 WRN = audit.shapes("wrn-22-2")
@@ -113,6 +118,76 @@ def test_the_published_rate_passes_the_base_and_decays_late():
     assert plain[0] == 0.1 and plain[29_999] == 0.1 and plain[30_000] == pytest.approx(0.02)
 
 
+def test_late_fractions_are_those_of_the_iteration_before():
+    late = audit.drop_fractions(792, 39, late=1)
+    assert len(late) == len(audit.drop_fractions(792, 39)) == 20
+    assert late[0] == schedules.drop_fraction(37, 0.3, 792) == pytest.approx(0.298387, abs=1e-6)
+
+
+def test_the_published_count_of_a_linear_layer():
+    """64 inputs and 10 classes, taken for 10 inputs and 64 outputs: 640 products, 576 sums, 64 biases, 64 ReLUs."""
+    assert audit.linear_flops((10, 64)) == 640 + 576 + 64 + 64 == 2 * 640 + 64
+    assert audit.linear_flops((10, 64), density=0.5) == 2 * 320 + 64
+
+
+def test_three_runs_lie_where_mean_and_deviation_leave_them_no_choice():
+    """0, 3 and 3 have the mean 2 and the deviation √3; with 3 as the most there is no other way."""
+    found = audit.three_runs(2, math.sqrt(3), 3)
+    for (low, high), value in zip(found, (0, 3, 3), strict=True):
+        assert (low, high) == pytest.approx((value, value), abs=1e-6)
+    with pytest.raises(ValueError, match="no three runs up to"):
+        audit.three_runs(2, math.sqrt(3), 2.9)
+
+
+@given(st.lists(st.floats(0, 100), min_size=3, max_size=3), st.floats(0, 20))
+def test_any_three_runs_lie_within_what_is_said_of_them(runs, room):
+    for (low, high), run in zip(
+        audit.three_runs(float(np.mean(runs)), float(np.std(runs, ddof=1)), max(runs) + room + 1e-9),
+        sorted(runs),
+        strict=True,
+    ):
+        assert low - 1e-4 <= run <= high + 1e-4
+
+
+def test_the_printed_spread_of_set_2x_is_no_collapse():
+    """83.3 ± 15.33, where no printed mean is above 93.4: one run near 65.6, and two between 90.8 and 93.4."""
+    worst, middle, best = audit.three_runs(83.3, 15.33, 93.4)
+    assert worst == pytest.approx((65.6, 65.66), abs=0.02)
+    assert middle == pytest.approx((90.84, 92.15), abs=0.02) and best == pytest.approx((92.15, 93.4), abs=0.02)
+    assert worst[0] > collapse_limit("cifar10") == 20
+
+
+def test_permalinks_lead_to_a_commits_lines():
+    assert audit.permalink("grow.py 80–97") == (
+        "https://github.com/varun19299/rigl-reproducibility/blob/ef1c379b834ed0178b1888b342f918f28017f25a"
+        "/sparselearning/funcs/grow.py#L80-L97"
+    )
+    assert audit.permalink("core.py 633 (00043ba)").endswith("/blob/00043ba/sparselearning/core.py#L633")
+    with pytest.raises(ValueError, match="names no lines"):
+        audit.permalink("conf/specific")
+    assert audit.linked("conf/specific") == "conf/specific" and audit.linked("ops.py 69").startswith("<a href=")
+
+
+def test_all_lines_that_the_audit_names_are_links():
+    """A file in code type, then its lines in brackets: the address says the same file and lines."""
+    token = r"`([\w./]+\.(?:py|mk))`|commit (\w+)|\[([\d–]+)\]\[([\w-]+)\]"
+    labels, where, version = set(), "", ""
+    for cell in jupytext.read("notebooks/08_published_code_audit.py").cells:
+        if cell.cell_type == "markdown":
+            targets = dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", cell.source, re.MULTILINE))
+            for file, commit, lines, label in re.findall(token, cell.source):
+                if file:
+                    where, version = file, ""
+                elif commit:
+                    version = f" ({commit})"
+                else:
+                    assert targets.pop(label) == audit.permalink(f"{where} {lines}{version}")
+                    labels.add(label)
+            assert not targets, "an address that nothing uses"
+            assert not re.search(r"lines? \d", cell.source), "lines without a link"
+    assert len(labels) > 25
+
+
 def test_batch_means_by_hand():
     """Three images in batches of two, one wrong: the mean is 3/4 or 1/2, with chances 2/3 and 1/3."""
     assert audit.batch_means(3, 2, 66.7, draws=20_000) == pytest.approx(100 * math.sqrt(2 / 9) / 4, rel=0.02)
@@ -137,3 +212,5 @@ def test_effects_are_paired_by_seed(tmp_path):
     assert row["high"] - row["low"] == pytest.approx(2 * 4.3027 / math.sqrt(3), rel=1e-3)
     assert row["detectable"] > (row["high"] - row["low"]) / 2
     assert found.loc[("RigL (ERK) at 0.5", "zero-regrown"), "n"] == 0
+    page = audit.shown_effects(audit.effects(profile, store), "live", "quick").to_html()
+    assert ">53.00<" in page and ">-2.00<" in page and "333" not in page, "two decimals everywhere"

@@ -1,11 +1,17 @@
 """The page on batches: what is counted, from which times, and in which order it is simulated."""
 
+import re
+from pathlib import Path
+
 import pytest
 from records import made, tiny
 
+from rigl_nb import paths
 from rigl_nb.experiments import grids
 from rigl_nb.report.sections import batches
+from rigl_nb.runs import cost
 from rigl_nb.runs.record import Record
+from rigl_nb.runs.store import Store
 
 HERE = [made(tiny(seed=7), seconds=11.0)]
 
@@ -31,6 +37,25 @@ def test_every_run_is_in_the_campaign_once_and_parents_too(profile):
     assert {spec.run_id for spec in found.specs.values()} == wanted
     assert len(found.specs) == len(wanted) + later == sum(map(len, found.batches)) == len(found.seconds)
     assert all(size > 0 for size in found.seconds.values())
+
+
+def test_a_finished_search_counts_as_the_runs_it_asked_for():
+    """Then the campaign has the runs that `status` counts, and no stand-in for a trial to come."""
+    find = Store(paths.results()).find
+    found = batches.campaign("quick", HERE, find=find)
+    wanted = {spec.run_id for section in grids.SECTIONS for spec in grids.plan(section, "quick", find).specs}
+    assert set(found.specs) == wanted and len(found.batches) > 1
+    assert sum(map(len, found.batches)) == len(wanted)
+
+
+def test_the_readme_says_what_the_pages_compute():
+    """Table 2 and everything, of the quick profile on CPUs, at the median speed of the published runs."""
+    results = Store(paths.results())
+    records = [record for record in results.records() if record.execution["device"] == "cpu"]
+    said = re.search(r"Table 2 in about ([\d.]+ \w+), everything in about ([\d.]+ \w+)", Path("README.md").read_text())
+    for words, sections in zip(said.groups(), (["05_1"], list(grids.SECTIONS)), strict=True):
+        found = batches.campaign("quick", records, sections, results.find)
+        assert words == cost.duration(sum(found.seconds.values()))
 
 
 def test_later_trials_wait_for_the_batch_before():

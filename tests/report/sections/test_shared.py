@@ -94,19 +94,35 @@ def test_evidence_records_and_banner_follow_the_published_trials(small):
     assert shared.banner("05_3").data.splitlines()[0].startswith("- **paper**: 2 of 4 runs")
 
 
-def test_a_table_for_each_network_with_its_printed_values(local, monkeypatch):
+def test_printed_values_stand_beside_the_reports_data_and_network_only(local, monkeypatch):
+    """Digits, and CIFAR-10 with a smaller network, get none: nothing printed is comparable."""
     shown = []
     monkeypatch.setattr(shared, "display", shown.append)
-    specs = [tiny("SET"), tiny("SET", model="resnet14-8", data="digits")]
+    kinds = [{"model": "resnet14-8", "data": "digits"}, {"model": "wrn-10-1", "data": "cifar10"}]
+    kinds += [{"data": "cifar10", "model": None}, {"data": "cifar100", "model": None}]
+    specs = [tiny("SET", **kind) for kind in kinds]
     for spec in specs:
         local.save(made(spec))
-    printed = pd.DataFrame(
-        [{"method": "SET", "init": "ERK", "density": 0.2, "multiplier": 1, "accuracy_mean": 73.5, "accuracy_std": 0.25}]
-    ).assign(train_flops=0.38, test_flops=0.38)
-    shared.show(local.frame(specs), {"cifar100": printed})
-    columns = [list(table.data.columns) for table in shown]
-    assert len(shown) == 2 and len(columns[1]) == len(columns[0]) + 1
-    assert "73.5 ± 0.25 (n = 3)" in shown[1].data.iloc[0].tolist()
+    row = {"method": "SET", "init": "ERK", "density": 0.2, "multiplier": 1, "accuracy_std": 0.25}
+    flops = {"train_flops": 0.38, "test_flops": 0.38}
+    printed = {
+        name: pd.DataFrame([row | flops | {"accuracy_mean": mean}])
+        for name, mean in (("cifar10", 93.5), ("cifar100", 73.5))
+    }
+    shared.show(local.frame(specs), printed)
+    beside = [table.data.get("published, 250 epochs", pd.Series([""])).item() for table in shown]
+    assert beside == ["", "", "93.5 ± 0.25 (n = 3)", "73.5 ± 0.25 (n = 3)"]
+    alone = ["no numbers for this data and network" in table.caption for table in shown]
+    assert alone == [True, True, False, False]
+    assert "digits, resnet14-8" in shown[0].caption and "cifar10, wrn-10-1" in shown[1].caption
+
+
+@pytest.mark.parametrize(
+    ("profile", "same"),
+    [("smoke", (False, False)), ("quick", (False, True)), ("short", (True,) * 2), ("paper", (True,) * 2)],
+)
+def test_a_profile_knows_where_it_stands_in_for_the_report(profile, same):
+    assert tuple(map(grids.PROFILES[profile].as_report, ("cifar10", "cifar100"))) == same
 
 
 def test_the_overview_counts_published_runs(small):

@@ -1,0 +1,47 @@
+"""Each run's costs by its own specification: against real trainings, and all published records."""
+
+import pytest
+from driving import drive
+from records import made, tiny
+
+from rigl_nb import paths
+from rigl_nb.report.sections import own_costs
+from rigl_nb.runs.store import Store
+
+KINDS = [("Dense", {}), ("Small-Dense", {}), ("Static", {}), ("SET", {"init": "Random"}), ("RigL", {"init": "ER"})]
+KINDS += [("RigL", {"exponent": 0.3}), ("RigL", {"published_code": ("zero-regrown",)}), ("RigL", {"multiplier": 2})]
+
+
+@pytest.mark.parametrize(("method", "fields"), KINDS)
+def test_a_training_counts_what_its_specification_gives(method, fields):
+    spec = tiny(method, **fields)
+    result, _ = drive(spec)
+    assert own_costs.constant(spec)
+    assert own_costs.expected(spec) == pytest.approx((result.test_flops, result.train_flops), rel=1e-9)
+
+
+def test_an_exponent_has_costs_of_its_own():
+    assert own_costs.expected(tiny(exponent=0.3)) != pytest.approx(own_costs.expected(tiny()), rel=1e-3)
+
+
+def test_runs_whose_layers_move_are_not_asked():
+    moving = [
+        tiny("SNFS"),
+        tiny("RigL-SG"),
+        tiny("Pruning"),
+        tiny("Lottery"),
+        tiny("SET", published_code=("bernoulli",)),
+    ]
+    assert not any(map(own_costs.constant, moving))
+    assert own_costs.compared([made(spec) for spec in moving]).empty
+    coins = made(tiny("SET", published_code=("bernoulli",)))
+    assert set(own_costs.kept([coins, made(tiny("RigL"))])) == {tiny("RigL").run_id}
+
+
+def test_every_published_run_counted_the_costs_of_its_specification():
+    records = Store(paths.results()).records()
+    table = own_costs.compared(records)
+    assert len(table) > 50
+    for kind in ("test", "train"):
+        assert table[kind].to_numpy() == pytest.approx(table[f"{kind} by shapes"].to_numpy(), rel=1e-9)
+    assert all(own_costs.kept(records).values())
