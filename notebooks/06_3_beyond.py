@@ -17,7 +17,6 @@ interactive = True
 # %% tags=["hide-input"]
 import math
 
-import pandas as pd
 from IPython.display import Markdown
 
 from rigl_nb import paths
@@ -188,12 +187,7 @@ tables.plain(shown.reset_index(), "finals", form)
 
 # %%
 judged = beyond.verdicts(found)
-rows = [
-    (f"best − {rival}", v.difference, v.low, v.high, v.n) for rival, v in judged.items()
-]
-differences = pd.DataFrame(rows, columns=["", "points", "from", "to", "n"])
-plus = {name: lambda value: signed(value, "+.2f") for name in ("points", "from", "to")}
-tables.plain(differences, "differences", plus)
+tables.plain(beyond.differences(judged), "differences")
 
 # %%
 Markdown("- " + beyond.outcome(found).replace("\n", "\n- "))

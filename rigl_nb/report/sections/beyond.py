@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from rigl_nb.claims.judge import Cell, Verdict
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
+from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
 from rigl_nb.report.sections.beyond_family import REFERENCE, member, signed
 from rigl_nb.runs.store import Store
@@ -151,18 +153,22 @@ def outcome(found: Search) -> str:
             f"Its validation accuracy: {best['searched']:.2f} % in the search, {best['fresh']:.2f} % with fresh seeds. "
             f"Luck of the search: {signed(best['lost'], '+.2f')}{error} points."
         )
-    lines += [*(_sentence(*one) for one in judged.items()), _answer(judged)]
+    lines.append(_answer(judged))
     if name != grids.EVIDENCE[0]:
         lines.append(f"These runs ({found.profile.about}) decide nothing for the report's training.")
     return "\n".join(lines)
 
 
-def _sentence(rival: str, verdict: Verdict) -> str:
-    if verdict.verdict == judge.NOT_ENOUGH:
-        return f"Best − {rival}: not enough runs."
-    gain, low, high = (signed(value, "+.2f") for value in (verdict.difference, verdict.low, verdict.high))
-    word = {judge.REPRODUCED: "better", judge.CONTRADICTED: "worse"}.get(verdict.verdict, "not told apart")
-    return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], n = {verdict.n}: {word}."
+def differences(judged: Mapping[str, Verdict]) -> pd.DataFrame:
+    """The texts of `verdicts`, a row for each rival: difference and interval with one decimal, n, and what they say."""
+    words = {judge.REPRODUCED: "better", judge.CONTRADICTED: "worse", judge.INCONCLUSIVE: "not told apart"}
+    rows = []
+    for rival, verdict in judged.items():
+        gain, low, high = (signed(value, "+.1f") for value in (verdict.difference, verdict.low, verdict.high))
+        known = verdict.verdict != judge.NOT_ENOUGH
+        numbers = (gain, f"{low} to {high}") if known else (tables.NONE, tables.NONE)
+        rows.append((f"best − {rival}", *numbers, verdict.n, words.get(verdict.verdict, verdict.verdict)))
+    return pd.DataFrame(rows, columns=["", "points", "95 % interval", "n", "the best is"])
 
 
 def _answer(judged: Mapping[str, Verdict]) -> str:
@@ -186,17 +192,17 @@ def _cell(spec: RunSpec) -> Cell:
 
 
 @rc_context(STYLE)
-def score_by_exponent(found: Search) -> Figure:
+def score_by_exponent(found: Search) -> Figure | Markdown:
     """Validation accuracy over the exponent: each trial with its number, the band of noise, and fresh seeds.
 
-    The band is where 95 % of the scores would lie if all distributions were equally good, around the median.
+    The band is where 95 % of the scores would lie if all distributions were equally good, around the median. Without
+    a trial, a sentence.
     """
+    if found.trials.empty:
+        return Markdown("There is nothing to draw yet: no trial has ended.")
     figure = Picture(4.0)
     axis = figure.subplots()
     axis.set(xlabel="exponent of ERK's ratio", ylabel="validation accuracy (%)", xlim=(-0.6, 1.6))
-    if found.trials.empty:
-        axis.text(0.5, 0.5, "no trial has ended yet", transform=axis.transAxes, ha="center")
-        return figure
     for name, exponent in ENDS.items():
         axis.axvline(exponent, color="0.8", linewidth=1, zorder=0)
         axis.text(exponent, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="bottom")
