@@ -1,5 +1,5 @@
 # %% [markdown]
-# # One update of the mask
+# # 01 One update of the mask
 #
 # RigL trains a network in which most weights are switched off {cite}`evci2020`. A mask says which weights are on, and
 # every few steps the mask changes. The report {cite}`sundar2021` describes the change in two sentences:
@@ -390,7 +390,7 @@ METHODS, ALPHAS = ["RigL", "SET"], [0.1, 0.3, 0.5]
 ends = {f"after {name}": train(name, 0.3)[1][-1]["after"] for name in METHODS}
 layers = {"before training": updates[0]["before"]} | ends
 
-# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel; the brighter, the more. Before training (left) they are spread evenly. RigL moves all of them to the middle columns, where the digits are; SET only some."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET some are left at the border."}}
+# %% tags=["hide-input", "nbval-ignore-output"] mystnb={"figure": {"name": "fig-pixels", "caption": "Active connections of every pixel, as the scale on the right says. Before training (left) they are spread evenly. RigL moves all of them to the middle columns, where the digits are; SET only some."}, "image": {"alt": "Three images of 8 by 8 pixels. Before training the connections are spread evenly; after RigL they are in the middle columns; after SET some are left at the border."}}
 rcParams.update(style.STYLE)
 figure = style.Picture(2.8)
 axes = figure.subplots(1, 3)

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Where the weights go: Uniform, ER and ERK
+# # 02 Where the weights go: Uniform, ER and ERK
 #
 # Ten percent of the weights may be active. In which layers? The report {cite}`sundar2021` names three answers:
 #
@@ -112,7 +112,7 @@ def densities(network, init, density):
     return everything | DISTRIBUTIONS[init](shapes(network, init), density)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrn-densities", "caption": "Density of every layer of WRN-22-2, when one weight in ten is active. Random treats all layers but the first alike. ER and ERK give more to small layers, and ERK fills the 1×1 shortcuts, or nearly so."}, "image": {"alt": "Three markers for each layer. Random is at 0.1 except for the dense first layer; ER and ERK give the early, small layers a high density and the late, big ones a low density."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-wrn-densities", "caption": "Density of every layer of WRN-22-2, when one weight in ten is active. Random treats all layers but the first alike. ER and ERK give more to small layers, and ERK fills the 1×1 shortcuts, or nearly so. Markers of one layer are moved up or down a little, so that they do not hide each other."}, "image": {"alt": "Three markers for each layer. Random is at 0.1 except for the dense first layer; ER and ERK give the early, small layers a high density and the late, big ones a low density."}}
 plots.layer_densities(
     {init: densities("WRN-22-2", init, 0.1) for init in DISTRIBUTIONS}
 )
@@ -242,7 +242,7 @@ by_kind.rename_axis("kind of layer")
 # the depth, so their density falls. What stays sparse are nearly all 3×3 convolutions, and the widest 1×1
 # convolutions at the end. They pay for all the others.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-resnet-densities", "caption": "Density of every layer of ResNet-50, when half of the weights are active. Under ERK most layers are full, and the large ones pay for them."}, "image": {"alt": "For each of the layers of ResNet-50 a marker for Random at 0.5 and one for ERK. ERK is at 1 for most layers and far below 0.5 for the last 3 by 3 convolutions."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-resnet-densities", "caption": "Density of every layer of ResNet-50, when half of the weights are active. Under ERK most layers are full, and the large ones pay for them. Markers of one layer are moved up or down a little, so that they do not hide each other."}, "image": {"alt": "For each of the layers of ResNet-50 a marker for Random at 0.5 and one for ERK. ERK is at 1 for most layers and far below 0.5 for the last 3 by 3 convolutions."}}
 plots.layer_densities(
     {init: densities("ResNet-50", init, 0.5) for init in ("Random", "ERK")}
 )

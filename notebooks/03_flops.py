@@ -1,5 +1,5 @@
 # %% [markdown]
-# # What it costs: FLOPs of every method
+# # 03 What it costs: FLOPs of every method
 #
 # A sparse network should be cheap to use, and cheap to train. The report {cite}`sundar2021` says of RigL
 # {cite}`evci2020`:

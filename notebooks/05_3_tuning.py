@@ -171,7 +171,7 @@ tables.plain(lead, "luck", forms, caption) if len(lead) else none
 # trials. If tuning mattered, the panels would show clear slopes, and the optima would lie at the same place. Panels
 # without trials show only the reference and the published optimum.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "contours", "caption": "The trials of each search. Colour: validation accuracy below the best trial, in points. Dots: trials."}, "image": {"alt": "Six panels of ΔT over α, one for each initialisation and density, with the reference, the published optimum and, where there are trials, the best one. The published optima are spread over the whole range."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "contours", "caption": "The trials of each search. Colour: validation accuracy below the best trial, in points. Dots: trials. A panel without trials shows the reference and the published optimum alone."}, "image": {"alt": "Six panels of ΔT over α, one for each initialisation and density, with the reference, the published optimum and, where there are trials, the best one. The published optima are spread over the whole range."}}
 tuning_landscapes.contours(tuning.means(found[strongest].trials), printed)
 
 # %% [markdown]
@@ -181,7 +181,7 @@ tuning_landscapes.contours(tuning.means(found[strongest].trials), printed)
 # line joins the best pairs of α and ΔT at each learning rate, chosen by validation accuracy. Pale markers are all
 # pairs. Look for a flat top at 0.05 and 0.1, at the same place for all densities and for the dense model.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-2", "caption": "Figure 2 of the report: test accuracy over the learning rate, from our runs."}, "image": {"alt": "Two panels, Random and ERK: test accuracy over the learning rate on a logarithmic axis, a line for each density and one for the dense model; empty as long as there is no run."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-2", "caption": "Figure 2 of the report: test accuracy over the learning rate, from our runs. Markers of one learning rate are moved sideways a little, so that they do not hide each other."}, "image": {"alt": "Two panels, Random and ERK: test accuracy over the learning rate on a logarithmic axis, a line for each density and one for the dense model; empty as long as there is no run."}}
 tuning_landscapes.learning_rates(tuning.means(found[of_rates].rates))
 
 # %% [markdown]

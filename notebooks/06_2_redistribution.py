@@ -54,7 +54,7 @@ shared.banner("06_2")
 #
 # Each cell is the mean test accuracy over the seeds, its standard deviation, and the number of runs n. FLOPs are
 # fractions of the dense model's: the published ones were computed by formulas, ours were counted from the masks of the
-# runs. The best of each group is bold. The report instead marks the best of groups 1 and 2 together.
+# runs. The report marks the best of groups 1 and 2 together; here each group has its own.
 #
 # The `quick` runs are very short, use a smaller network and have one seed. Differences of a point or two between them
 # mean nothing. Compare their FLOPs among themselves, not with the published column.
@@ -117,7 +117,7 @@ redistribution.cost_over_training(chosen, title) if chosen else print("No run ye
 # The densities at the end of training, layer by layer. Open markers: the two distributions that one can start with.
 # Filled markers: what redistribution made of them. With a Random start the first layer is dense and takes no part.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-4-right", "caption": "Figure 4 of the report, right: final layer densities, beside Random and ERK. A filled marker far from its row's open ones is a layer that redistribution changed most."}, "image": {"alt": "One row per layer. Markers show its density under Random, ERK, and at the end of RigL-SG and RigL-SM."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-4-right", "caption": "Figure 4 of the report, right: final layer densities, beside Random and ERK. Markers of one layer are moved up or down a little, so that they do not hide each other. A filled marker far from its row's open ones is a layer that redistribution changed most."}, "image": {"alt": "One row per layer. Markers show its density under Random, ERK, and at the end of RigL-SG and RigL-SM."}}
 ends = {label: r for label, r in chosen.items() if len(r.active) > 1}
 redistribution.final_densities(ends, title) if ends else print("No run yet.")
 

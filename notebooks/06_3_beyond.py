@@ -17,7 +17,6 @@ interactive = True
 # %% tags=["hide-input"]
 import math
 
-import pandas as pd
 from IPython.display import Markdown
 
 from rigl_nb import paths
@@ -189,14 +188,7 @@ tables.plain(shown.reset_index(), "finals", form)
 
 # %%
 judged = beyond.answers(found)
-rows = [
-    (f"best − {rival}", a.estimate.value, *a.interval, power.could_show(a.estimate))
-    for rival, a in judged.items()
-]
-columns = ["", "points", "from", "to", "could show"]
-plus = {name: lambda value: signed(value, "+.2f") for name in columns[1:4]}
-plus["could show"] = "{:.2f}"
-tables.plain(pd.DataFrame(rows, columns=columns), "differences", plus)
+tables.plain(beyond.differences(judged), "differences")
 
 # %%
 Markdown("- " + beyond.outcome(found).replace("\n", "\n- "))

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 8 The published code, measured
+# # 08 The published code, measured
 #
 # The report's authors published their code
 # ([varun19299/rigl-reproducibility](https://github.com/varun19299/rigl-reproducibility)). That is rare, and it made this

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Your own model, your own method
+# # 09 Your own model, your own method
 #
 # The report {cite}`sundar2021` trains two networks with methods from the literature. Can the same code make *your*
 # network sparse? Can you try a rule of your own? This section does both, live:

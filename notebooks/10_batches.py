@@ -138,7 +138,7 @@ tables.plain(batches.makespans(campaigns, DEVICES), "makespans")
 # "Idle" is the share of all devices' time in which they have nothing to do. It is what one pays for waiting. The
 # picture shows the smallest of these profiles on four devices. Each bar is a run.
 
-# %% mystnb={"figure": {"name": "fig-four-devices", "caption": "The quick profile on four devices, simulated from measured times. Colours are methods; a white end is idle time."}}
+# %% mystnb={"figure": {"name": "fig-four-devices", "caption": "The quick profile on four devices, simulated from measured times. Colours are methods; an empty end is idle time."}}
 batches.gantt(campaigns["quick"], 4)
 
 # %% [markdown]

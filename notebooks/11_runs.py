@@ -33,7 +33,7 @@ tables.plain(found, "all-runs")
 # ## What a figure shows
 #
 # Six panels for any set of runs. A colour is a method, and a dashed line means ERK. What still looks alike gets
-# lighter colours. A thin line is one seed, and a thick line is the mean of the seeds. The first four panels follow the
+# paler colours. A thin line is one seed, and a thick line is the mean of the seeds. The first four panels follow the
 # training, epoch by epoch. The fifth shows how dense each layer is: where a method moves connections between layers,
 # the pale line is the start. In the last panel a marker is a run: to the right its predictions cost more, further up
 # its training does.

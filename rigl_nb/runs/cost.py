@@ -11,6 +11,7 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
+HOUR, DAY, YEAR = 3600, 86400, 365.25 * 86400  # seconds
 SHOWN = {"learning_rate": "η", "alpha": "α", "delta_t": "ΔT"}  # what sets rows of one name apart
 
 
@@ -23,7 +24,9 @@ class Estimate:
     untimed: tuple[str, ...] = ()  # networks without a record there: their share is by FLOPs alone
 
     def __str__(self) -> str:
-        return f"about {duration(self.seconds)} at the speed measured on {self.hardware}"
+        hours = float(f"{self.seconds / HOUR:.2g}")  # more digits would say more than is known
+        many = f" of one device, {hours:,.0f} device-hours," if self.seconds >= 3 * DAY else ""
+        return f"about {duration(self.seconds)}{many} at the speed measured on {self.hardware}"
 
 
 def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Estimate | None:
@@ -98,10 +101,10 @@ def work(spec: RunSpec) -> float:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "40 s", "12 min", "3.5 h", "12 days"."""
-    for size, unit in ((86400 * 3, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size * (1 - 1 / 120):  # what would round to 60 of the smaller unit
-            amount = seconds / (86400 if unit == "days" else size)
+    """A time for people: "40 s", "12 min", "3.5 h", "12 days", "7.3 years"."""
+    for least, size, unit in ((YEAR, YEAR, "years"), (3 * DAY, DAY, "days"), (HOUR, HOUR, "h"), (60, 60, "min")):
+        if seconds >= least * (1 - 1 / 120):  # what would round to 60 of the smaller unit
+            amount = seconds / size
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
     return f"{seconds:.0f} s"
 

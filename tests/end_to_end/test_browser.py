@@ -1,9 +1,13 @@
 """The report in a real browser: it loads nothing from the network, reads well on a phone, and is accessible."""
 
+import io
 import itertools
+import re
 from urllib.parse import unquote, urlparse
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from rigl_nb import paths
 from rigl_nb.report.pages import build
@@ -13,6 +17,7 @@ pytest_plugins = ["browsing"]
 SECTIONS = tuple(path.stem for path in sorted((paths.ROOT / "notebooks").glob("[0-9]*.ipynb")))
 PAGES = tuple("index" if name == build.FRONT else name for name in SECTIONS)
 CODE = "reference"
+SIZE = "e => parseFloat(getComputedStyle(e).fontSize)"
 DESK = {"width": 1300, "height": 900}
 LISTINGS = "08_published_code_audit"  # the page whose code is looked at; the colours are those of every page
 # What is alike on every page, and would take axe minutes: letters of formulas, coloured code, all files of the code.
@@ -113,6 +118,47 @@ def test_the_front_page_answers_in_one_screen(browser, report):
     bottom = figure.bounding_box()["y"] + figure.bounding_box()["height"]
     page.close()
     assert bottom <= 900
+
+
+def test_headings_get_smaller_by_level(browser, report):
+    page, _ = _opened(browser, report / "html" / "01_mask_update.html", viewport=DESK)
+    sizes = [page.locator(f"article {level}").first.evaluate(SIZE) for level in ("h1", "h2", "h3", "p")]
+    page.close()
+    assert all(larger >= 1.1 * smaller for larger, smaller in itertools.pairwise(sizes)), sizes
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_cells_of_a_mask_keep_their_colours(browser, report, scheme):
+    """The second step shows weights kept, dropped and inactive: three colours, none of them the page's."""
+    page, _ = _opened(browser, report / "html" / "01_mask_update.html", viewport=DESK, color_scheme=scheme)
+    cells = page.locator(".player figure").nth(1).locator("td")
+    colours = {cells.nth(i).evaluate("e => getComputedStyle(e).backgroundColor") for i in range(cells.count())}
+    page.close()
+    assert len(colours) == 3 and "rgba(0, 0, 0, 0)" not in colours
+
+
+@pytest.mark.parametrize("shown", ["#figure-1 img", ".player img"])
+def test_in_the_dark_drawings_are_light_ink_on_the_pages_colour(browser, report, shown):
+    name = "05_1_cifar10" if shown.startswith("#") else "11_runs"
+    page, _ = _opened(browser, report / "html" / f"{name}.html", viewport=DESK, color_scheme="dark")
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    picture = page.locator(shown).first.screenshot()
+    page.close()
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), int)
+    wanted = int(re.findall(r"\d+", paper)[0])
+    assert wanted < 40 and abs(np.median(pixels) - wanted) <= 2
+    assert np.percentile(pixels, 99) > 150 and pixels.min() >= wanted - 2
+
+
+def test_on_a_phone_verdicts_are_in_sight_and_wide_tables_say_that_they_scroll(browser, report):
+    page, _ = _opened(browser, report / "html" / "05_1_cifar10.html", viewport={"width": 420, "height": 900})
+    verdicts = page.locator("table[id^=T_claims-] tbody tr td:last-child")
+    ends = [verdicts.nth(i).bounding_box() for i in range(verdicts.count())]
+    wide = page.locator(".text_html:has(#T_table2)")
+    hint = wide.evaluate("e => [e.scrollWidth > e.clientWidth, getComputedStyle(e).backgroundImage]")
+    page.close()
+    assert ends and all(end["x"] >= 0 and end["x"] + end["width"] <= 420 for end in ends)
+    assert hint[0] and hint[1].count("linear-gradient") == 4
 
 
 @pytest.mark.parametrize("name", ["07_discussion", CODE])

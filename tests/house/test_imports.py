@@ -20,7 +20,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "experiments": "profiles language equal_flops studies grids inventory",
     "claims": "judge power instability images inconsistencies statements.cells statements.beyond statements.cifar"
     " statements.distribution statements.settings statements.tuning statements",
-    "report.figures": "style layers tables plots training live hover widgets",
+    "report.figures": "style layers significance tables plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond own_costs audit batches verdicts overview all_runs",
     "report.pages": "execute pairs reference onefile build",

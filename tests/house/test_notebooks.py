@@ -39,6 +39,13 @@ def test_under_one_megabyte(path):
     assert path.stat().st_size < 1_000_000
 
 
+def test_a_title_begins_with_its_number(path, cells):
+    """As pages are cited: the report's sections by its numbers (5.1), our own notebooks by theirs (01, 12)."""
+    section = build._section(path)
+    number = section.lstrip("0").replace("_", ".") if "04" <= section < "08" else section
+    assert cells[0].source.startswith(f"# {number} " if path.stem != build.FRONT else "# Rigging")
+
+
 def test_first_a_title_then_literal_parameters(cells):
     assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
     assert "parameters" in tags(cells[1])

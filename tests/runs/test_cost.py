@@ -94,7 +94,12 @@ def test_generators_are_taken():
 
 def test_the_estimate_in_words():
     text = str(Estimate(5_400, HERE))
-    assert "1.5 h" in text and HERE in text
+    assert "1.5 h" in text and HERE in text and "device" not in text
+
+
+def test_a_long_time_is_years_and_what_devices_can_share():
+    text = str(Estimate(2681 * 86_400, HERE))
+    assert text == f"about 7.3 years of one device, 64,000 device-hours, at the speed measured on {HERE}"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,10 @@ def test_the_estimate_in_words():
         (48 * 3_600, "48 h"),
         (4.5 * 86_400, "4.5 days"),
         (12 * 86_400, "12 days"),
+        (266 * 86_400, "266 days"),
+        (364.9 * 86_400, "1.0 years"),
+        (2681 * 86_400, "7.3 years"),
+        (30_000 * 86_400, "82 years"),
     ],
 )
 def test_durations(seconds, text):

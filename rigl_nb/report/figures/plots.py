@@ -27,6 +27,7 @@ PANELS = {
     "ERK initialization": {"init": "ERK", "multiplier": 1},
     "2× training": {"multiplier": 2},
 }
+BELOW = r"$\downarrow$"  # the marker of a value under the axis; no method has it
 
 
 @rc_context(STYLE)
@@ -37,7 +38,7 @@ def accuracy_by_density(
 
     A filled marker is one run, the line joins the means of the seeds; an open marker is a printed mean with
     its standard deviation. The dense model is a horizontal line. Values far below all others (a collapsed
-    run) stand at the lower edge with their number. ValueError: nothing to draw.
+    run) stand at the lower edge: an arrow down, with their number. ValueError: nothing to draw.
     """
     runs = _points(runs[runs["present"].astype(bool)], "test_accuracy")
     printed = runs.iloc[:0] if published is None else _points(published, "accuracy_mean", "accuracy_std")
@@ -61,7 +62,10 @@ def accuracy_by_density(
     room = 0.3 if (both["value"] < floor).any() else 0.08
     axes[0].set_ylim(low - room * (high - low) - 0.3, high + 0.05 * (high - low) + 0.3)
     shown = pd.concat([_panel(both, wanted) for wanted in panels.values()])
-    figure.legend(handles=_legend(shown, runs, printed), loc="outside lower center", ncols=4)
+    handles = _legend(shown, runs, printed)
+    if (shown["value"] < floor).any():
+        handles.append(Line2D([], [], label="below the axis, with its value", ls="", marker=BELOW, color="0.3"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -111,16 +115,15 @@ def _draw_printed(axis: Axes, method: str, init: str, printed: pd.DataFrame, flo
     look = {"markerfacecolor": "none", "markersize": 8, "elinewidth": 0.8, "linewidth": 0.6, "alpha": 0.7}
     look |= {"linestyle": INIT_LINE.get(init, "-"), "label": f"published {_name(method, init, printed)}"}
     axis.errorbar(x, printed["value"], spread, **look, **style)
-    hollow = {"color": style["color"], "markerfacecolor": "none"}
-    _draw_below(axis, x, printed["value"], floor, height=0.12, **hollow)
+    _draw_below(axis, x, printed["value"], floor, height=0.12, color=style["color"])
 
 
 def _draw_below(axis: Axes, x: np.ndarray, values: pd.Series, floor: float, height: float, **look) -> None:
-    """Values under the axis: a marker near the lower edge, with the number above it."""
+    """Values under the axis: an arrow near the lower edge, with the number above it."""
     edge = axis.get_xaxis_transform()
     for place, value in zip(x, values, strict=True):
         if value < floor:
-            axis.plot(place, height, marker="v", transform=edge, label="below the axis", **look)
+            axis.plot(place, height, marker=BELOW, markersize=7, transform=edge, label="below the axis", **look)
             text = {"color": look["color"], "transform": edge, "ha": "center", "va": "bottom", "fontsize": 7}
             axis.text(place, height + 0.03, f"{value:.1f}", **text)
 

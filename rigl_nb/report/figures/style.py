@@ -30,8 +30,8 @@ STYLE = {
     "image.interpolation": "none",  # pixels stay squares in a drawing too
 }
 
-# Okabe and Ito's eight colours, a grey and a wine red, which colour-blind readers can tell apart.
-# The markers differ too.
+# Okabe and Ito's eight colours, a grey and a wine red, which colour-blind readers can tell apart. Their yellow is
+# darker here, to be seen on white. The markers differ too.
 METHOD_STYLE = {
     "Dense": {"color": "#000000", "marker": "p"},
     "Small-Dense": {"color": "#888888", "marker": "v"},
@@ -39,7 +39,7 @@ METHOD_STYLE = {
     "SET": {"color": "#E69F00", "marker": "s"},
     "SNFS": {"color": "#009E73", "marker": "D"},
     "RigL": {"color": "#0072B2", "marker": "o"},
-    "RigL-SG": {"color": "#F0E442", "marker": "<"},
+    "RigL-SG": {"color": "#B8A800", "marker": "<"},
     "RigL-SM": {"color": "#882255", "marker": ">"},
     "Pruning": {"color": "#D55E00", "marker": "X"},
     "Lottery": {"color": "#CC79A7", "marker": "*"},

@@ -9,6 +9,7 @@ from pandas.io.formats.style import Styler
 
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
 from rigl_nb.experiments.profiles import PAPER_EPOCHS
+from rigl_nb.report.figures.significance import LEVEL, RULE, leaders, welch
 
 KEY = ["method", "init", "multiplier", "density"]
 NONE = "–"
@@ -53,7 +54,7 @@ def comparison(
     """Our runs beside the printed values of a results table (`published`: `table2_cifar10`).
 
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
-    density, rows in the printed order and grouped by cost; the best mean of every group and column in bold.
+    density, rows in the printed order and grouped by cost; in bold the best of every group and column (`leaders`).
     `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
     Our FLOPs are those of the profile that fills most cells. Pointing at a mean of ours shows its runs. `uuid` names
     the table in the page's HTML.
@@ -78,11 +79,13 @@ def comparison(
     frame = pd.DataFrame(columns, index=index)
     styles = pd.DataFrame("", index=index, columns=frame.columns)
     for name, rows in sources.items():
-        means = pd.Series([float(_mean(rows.get(cell)) or "nan") for cell in cells], index=index)
-        styles.loc[_best(means), (_ACCURACY, name)] = _BOLD
+        column = styles.columns.get_loc((_ACCURACY, name))
+        for places in order.reset_index().groupby(["density", "group"]).indices.values():
+            best = leaders([rows.get(cells[place]) for place in places])
+            styles.iloc[places[best], column] = _BOLD
     rules = np.where(frame.index.to_frame()[["density", "group"]].duplicated(), "", _RULE)
     styles = styles.add(pd.Series(rules, index=index), axis=0)
-    table = _styled(frame, caption, uuid).apply(lambda _: styles, axis=None)
+    table = _styled(frame, f"{caption} {RULE}".strip(), uuid).apply(lambda _: styles, axis=None)
     origins = {(_ACCURACY, name): [rows.get(c, {}).get("origin", "") for c in cells] for name, rows in sources.items()}
     table = table.set_tooltips(pd.DataFrame(origins, index=index), as_title_attribute=True)
     return table.apply_index(lambda _: rules, axis="index")
@@ -148,14 +151,11 @@ def _accuracy(row: Mapping | None) -> str:
 
 
 def _difference(ours: Mapping | None, printed: Mapping | None) -> str:
-    """Format "+0.12"; a triangle where Welch's test rejects equal means (p < 0.05)."""
+    """Format "+0.12"; a triangle where Welch's test rejects equal means."""
     if not _mean(ours) or not _mean(printed):
         return NONE
-    from scipy.stats import ttest_ind_from_stats  # slow to import, and of use only beside `paper` runs
-
-    test = ttest_ind_from_stats(*(row[key] for row in (ours, printed) for key in ("mean", "std", "n")), equal_var=False)
     difference = ours["mean"] - printed["mean"]
-    sign = ("▲ " if difference > 0 else "▼ ") if test.pvalue < 0.05 else ""
+    sign = ("▲ " if difference > 0 else "▼ ") if welch(ours, printed) < LEVEL else ""
     return f"{sign}{difference:+.2f}".replace("-", "−")
 
 
@@ -167,12 +167,6 @@ def _flops(row: Mapping | None, digits: int) -> str:
     if row is None or np.isnan(row["train_flops"]):
         return NONE
     return f"{row['train_flops']:.{digits}f}×, {row['test_flops']:.{digits}f}×"
-
-
-def _best(means: pd.Series) -> pd.Series:
-    """Whether a shown mean is the largest of its density and group; a group with one value has no best."""
-    groups = means.groupby(level=["density", "group"])
-    return (means == groups.transform("max")) & (groups.transform("count") > 1)
 
 
 def _text(value: str) -> str:

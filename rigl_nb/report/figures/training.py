@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from IPython.display import Markdown
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -80,7 +81,6 @@ def names(specs: Iterable[RunSpec]) -> dict[str, str]:
     return result
 
 
-@rc_context(STYLE)
 def trajectory(record: Record) -> list[dict[str, float]]:
     """Densities of the masked layers at the start and after every epoch. Record: only the epochs that change them."""
     shapes, _ = layers(record.spec.model, record.spec.data)
@@ -92,16 +92,15 @@ def trajectory(record: Record) -> list[dict[str, float]]:
     return found
 
 
-def training_plots(records: Iterable[Record]) -> Figure:
+@rc_context(STYLE)
+def training_plots(records: Iterable[Record]) -> Figure | Markdown:
     """Loss, accuracy, learning rate, drop fraction, densities of the layers and FLOPs of any set of runs.
 
-    A thick line is the mean of a configuration's seeds, a thin one a single seed. Without a record it says so.
+    A thick line is the mean of a configuration's seeds, a thin one a single seed. Without a record, a sentence.
     """
     shown = groups(records)
     if not shown:
-        nothing = Picture(0.6)
-        nothing.text(0.5, 0.5, "no run yet", ha="center", va="center", color="0.4")
-        return nothing
+        return Markdown("There is nothing to draw yet: none of these runs has a record.")
     columns = 2 if max(len(group.name) for group in shown) > 26 else 3
     rows = math.ceil((len(shown) + 3) / columns)
     figure = Picture(7.4 + 0.17 * rows)

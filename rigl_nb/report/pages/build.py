@@ -15,7 +15,7 @@ from rigl_nb import paths
 from rigl_nb.report.pages import reference
 from rigl_nb.report.pages.execute import execute_all
 from rigl_nb.report.pages.onefile import inline, pdf
-from rigl_nb.report.pages.pairs import KERNEL, counted, injected, tidy, write_notebooks
+from rigl_nb.report.pages.pairs import HIDDEN, KERNEL, counted, injected, tidy, write_notebooks
 from rigl_nb.runs import progress
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
@@ -23,6 +23,7 @@ LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|srcset|href)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|url\(\s*["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
 )
+FOLDED = {"code_prompt_show": "Show the other code of this page", "code_prompt_hide": "Hide it"}
 FRONT = "00_overview"  # the front page, with the contents below it; without it the contents are a page of their own
 README_PICTURE, PICTURED = "docs/mask_update.svg", "01_mask_update"
 
@@ -137,9 +138,22 @@ def _cleaned(path: Path):
 
 
 def _page(notebook, present: set[str]):
-    """Return a notebook as a page: no parameter cells, links only to notebooks that are `present`."""
+    """Return a notebook as a page: no parameter cells, links only to notebooks that are `present`.
+
+    Code that a reader need not see first stands folded at the end of the page, all in one. A cell that should draw a
+    figure and has only words, because there is nothing to draw yet, gets no number.
+    """
     page = nbformat.from_dict(notebook)
     page.cells = [c for c in page.cells if not injected(c) and "parameters" not in c.metadata.get("tags", [])]
+    hidden = [cell for cell in page.cells if HIDDEN in cell.metadata.get("tags", [])]
+    folded = nbformat.v4.new_code_cell("\n\n".join(cell.source for cell in hidden), id="folded-code")
+    folded.metadata = nbformat.from_dict({"tags": [HIDDEN], "mystnb": FOLDED})
+    for cell in hidden:
+        cell.metadata.tags = ["remove-input"]
+    for cell in page.cells:
+        if not any(name.startswith("image/") for output in cell.get("outputs", ()) for name in output.get("data", ())):
+            cell.metadata.get("mystnb", {}).pop("figure", None)
+    page.cells = [cell for cell in page.cells if cell not in hidden or cell.outputs] + [folded] * bool(hidden)
     _link(page, present)
     return page
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,9 +15,11 @@ from rigl_nb.claims import judge
 from rigl_nb.claims.claim import Cell
 from rigl_nb.claims.judge import Answer
 from rigl_nb.claims.model import Runs, student
+from rigl_nb.claims.power import could_show
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
+from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
 from rigl_nb.report.sections.beyond_family import REFERENCE, member, signed
 from rigl_nb.runs.store import Store
@@ -132,18 +135,26 @@ def outcome(found: Search) -> str:
             f"Its validation accuracy: {best['searched']:.2f} % in the search, {best['fresh']:.2f} % with fresh seeds. "
             f"Luck of the search: {signed(best['lost'], '+.2f')}{error} points."
         )
-    lines += [*(_sentence(*one) for one in judged.items()), _answer(judged)]
+    lines.append(_answer(judged))
     if name != grids.EVIDENCE[0]:
         lines.append(f"These runs ({found.profile.about}) decide nothing for the report's training.")
     return "\n".join(lines)
 
 
-def _sentence(rival: str, answer: Answer) -> str:
-    if not answer.pairs:
-        return f"Best − {rival}: not enough runs."
-    gain, low, high = (signed(value, "+.2f") for value in (answer.estimate.value, *answer.interval))
-    word = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}.get(answer.outcome, "not told apart")
-    return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], {answer.n} runs: {word}."
+def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
+    """The answers as texts, a row for each rival: difference and interval with one decimal, and what they say.
+
+    `could show`: the true difference that four of five such experiments would tell from zero.
+    """
+    words = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}
+    rows = []
+    for rival, answer in judged.items():
+        gain, low, high = (signed(value, "+.1f") for value in (answer.estimate.value, *answer.interval))
+        shown = could_show(answer.estimate)
+        numbers = (gain, f"{low} to {high}", f"{shown:.1f}") if answer.pairs else (tables.NONE,) * 3
+        known = "not told apart" if answer.pairs else judge.NOT_ENOUGH
+        rows.append((f"best − {rival}", *numbers, answer.n, words.get(answer.outcome, known)))
+    return pd.DataFrame(rows, columns=["", "points", "95 % interval", "could show", "runs", "the best is"])
 
 
 def _answer(judged: Mapping[str, Answer]) -> str:
@@ -168,17 +179,17 @@ def _cell(spec: RunSpec) -> Cell:
 
 
 @rc_context(STYLE)
-def score_by_exponent(found: Search) -> Figure:
+def score_by_exponent(found: Search) -> Figure | Markdown:
     """Validation accuracy over the exponent: each trial with its number, the band of noise, and fresh seeds.
 
-    The band is where 95 % of the scores would lie if all distributions were equally good, around the median.
+    The band is where 95 % of the scores would lie if all distributions were equally good, around the median. Without
+    a trial, a sentence.
     """
+    if found.trials.empty:
+        return Markdown("There is nothing to draw yet: no trial has ended.")
     figure = Picture(4.0)
     axis = figure.subplots()
     axis.set(xlabel="exponent of ERK's ratio", ylabel="validation accuracy (%)", xlim=(-0.6, 1.6))
-    if found.trials.empty:
-        axis.text(0.5, 0.5, "no trial has ended yet", transform=axis.transAxes, ha="center")
-        return figure
     for name, exponent in ENDS.items():
         axis.axvline(exponent, color="0.8", linewidth=1, zorder=0)
         axis.text(exponent, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="bottom")

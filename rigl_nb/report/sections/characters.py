@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -99,9 +100,15 @@ def shapes(spec: RunSpec, pruned: Iterable[Record] = ()) -> pd.DataFrame:
 
 
 @rc_context(STYLE)
-def curves(records: Iterable[Record]) -> Figure:
-    """Bits per character of the validation text after every epoch: a thin line for a seed, a thick one for the mean."""
-    figure, shown = Picture(3.4), groups(records)
+def curves(records: Iterable[Record]) -> Figure | Markdown:
+    """Bits per character of the validation text after every epoch: a thin line for a seed, a thick one for the mean.
+
+    Without a record, a sentence.
+    """
+    shown = groups(records)
+    if not shown:
+        return Markdown("There is nothing to draw yet: no run has a record.")
+    figure = Picture(3.4)
     axis = figure.subplots()
     for group in shown:
         values = np.array([[row["validation_bits"] for row in record.history] for record in group.records], float)
@@ -112,8 +119,7 @@ def curves(records: Iterable[Record]) -> Figure:
         axis.plot(epochs, values.mean(0), color=group.color, marker=group.marker, markersize=4, label=label)
     axis.set(xlabel="epoch", ylabel="validation bits per character")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if shown:
-        figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

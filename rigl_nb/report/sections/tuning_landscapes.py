@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -89,12 +90,14 @@ def _triangles(x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
 
 
 @rc_context(STYLE)
-def learning_rates(points: pd.DataFrame) -> Figure:
-    """Test accuracy over the learning rate (Figure 2): `tuning.means` of the grid.
+def learning_rates(points: pd.DataFrame) -> Figure | Markdown:
+    """Test accuracy over the learning rate (Figure 2): `tuning.means` of the grid. Without a run, a sentence.
 
     A pale marker is a pair of α and ΔT. The line joins the best pairs by validation accuracy, with their std.
     """
     points = points[points["learning_rate"].isin(grids.RATES)]
+    if points.empty:
+        return Markdown("There is nothing to draw yet: no run of this grid has a record.")
     dense, rigl = points[points["method"] == "Dense"], points[points["method"] != "Dense"]
     figure = Picture(3.4)
     panels = figure.subplots(1, len(INITS), sharex=True, sharey=True)
@@ -107,13 +110,9 @@ def learning_rates(points: pd.DataFrame) -> Figure:
         axis.set_xticks(grids.RATES, [f"{rate:g}" for rate in grids.RATES])
         axis.set_xticks([], minor=True)
         axis.set_xlim(min(grids.RATES) / 1.3, max(grids.RATES) * 1.3)
-        if points.empty:
-            axis.text(0.5, 0.5, "no run yet", transform=axis.transAxes, ha="center", color="0.4")
-            axis.set_yticks([])
     panels[0].set_ylabel("test accuracy (%)")
     lines = {line.get_label(): line for axis in panels for line in axis.containers}
-    if lines:
-        figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=4)
+    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=4)
     return figure
 
 

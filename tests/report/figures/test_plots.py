@@ -119,6 +119,10 @@ def test_a_collapsed_run_stands_at_the_edge_with_its_number():
     assert [text.get_text() for text in axes[2].texts] == ["10.0"]
     assert not axes[0].texts
     assert axes[2].get_ylim()[0] > 80  # the others stay apart
+    (arrow,) = [line for line in axes[2].get_lines() if line.get_label() == "below the axis"]
+    assert arrow.get_marker() not in {look["marker"] for look in METHOD_STYLE.values()}
+    assert legend(axes[2].figure)[-1] == "below the axis, with its value"
+    assert "below the axis, with its value" not in legend(plots.accuracy_by_density(RUNS))
     assert lines(axes[2])["runs SET 2×"].get_ydata().tolist() == [92.0, 10.0]
 
 

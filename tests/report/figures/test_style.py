@@ -17,6 +17,13 @@ def test_every_method_has_a_colour_and_a_marker_of_its_own():
     assert {"Dense", "Small-Dense", "Static", "SET", "RigL"} <= set(METHODS) & set(METHOD_STYLE)
 
 
+def test_every_colour_can_be_seen_on_white():
+    """Contrast of lines and markers with the paper; yellow as Okabe and Ito have it would be 1.3."""
+    for method, style in METHOD_STYLE.items():
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(style["color"])]
+        assert 1.05 / (np.dot((0.2126, 0.7152, 0.0722), linear) + 0.05) > 2.2, method
+
+
 def test_an_unknown_method_gets_the_neutral_style():
     assert method_style("mine") == OTHER_METHOD
     assert method_style("RigL") == METHOD_STYLE["RigL"]

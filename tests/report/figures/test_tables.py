@@ -116,26 +116,32 @@ def test_rows_follow_density_and_group():
     assert names == ["Small-Dense", "Static", "SET", "RigL"]
 
 
-def test_best_of_each_group_is_bold():
+def test_what_is_not_told_apart_from_the_best_is_bold():
+    """By the printed means and deviations; the report marks one of each group. Dense has nobody to be better than."""
     assert bold(tables.comparison(TABLE2, {}), "published") == {
-        ("0.1", "1", "RigL"),
+        *((density, "1", name) for density in ("0.1", "0.2") for name in ("SET", "RigL")),
         ("0.1", "2", "RigL (ERK)"),
-        ("0.1", "3", "RigL 2× (ERK)"),
-        ("0.2", "1", "SET"),
-        ("0.2", "2", "RigL (ERK)"),
-        ("0.2", "3", "RigL 2× (ERK)"),
-    }  # as in the report; Dense is alone in its group and wins nothing
+        *(("0.2", "2", name) for name in ("SET (ERK)", "RigL (ERK)")),
+        *(("0.1", "3", name) for name in ("SET 2×", "SNFS", "SNFS (ERK)", "SNFS 2×", "RigL 2×")),
+        *(("0.1", "3", name) for name in ("Pruning", "RigL 2× (ERK)")),
+        *(("0.2", "3", name) for name in ("SET 2×", "SNFS 2×", "RigL 2×", "Pruning", "RigL 2× (ERK)")),
+    }
 
 
-def test_ties_are_both_bold_and_each_column_has_its_own_best():
-    frame = runs({RANDOM: [91.04], SET: [90.96], Cell("Static", "Random", 0.1): [90.0]})
-    table = tables.comparison(TABLE2, {"paper": frame})
-    assert bold(table, "paper") == {("0.1", "1", "RigL"), ("0.1", "1", "SET")}  # both print 91.0
-    assert ("0.1", "1", "SET") not in bold(table, "published")
+def test_each_column_has_its_own_best():
+    static = Cell("Static", "Random", 0.1)
+    frame = runs({RANDOM: [91.0, 91.2, 91.1], SET: [90.9, 91.1, 91.0], static: [90.0, 90.1, 90.2]})
+    table = tables.comparison(TABLE2, {"paper": frame, "quick": runs({RANDOM: [50.0, 50.1], SET: [60.0, 60.1]})})
+    assert bold(table, "paper") == {("0.1", "1", "RigL"), ("0.1", "1", "SET")}
+    assert bold(table, "quick") == {("0.1", "1", "SET")}
 
 
-def test_a_single_value_in_a_group_is_not_bold():
-    assert bold(tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0]})}), "paper") == set()
+def test_single_runs_are_not_bold():
+    assert bold(tables.comparison(TABLE2, {"paper": runs({RANDOM: [91.0], SET: [60.0]})}), "paper") == set()
+
+
+def test_the_caption_says_what_bold_means():
+    assert "Table 2. Bold: the best mean of a group" in tables.comparison(TABLE2, {}, "Table 2.").to_html()
 
 
 def test_flops_are_those_of_the_profile_that_fills_most_cells():
@@ -159,7 +165,7 @@ def test_html_is_the_same_every_time_and_sets_no_colour():
     frame = runs({RANDOM: [91.0, 92.0], SET: [90.0, 91.0]})
     pages = [tables.comparison(TABLE2, {"paper": frame}, "Table 2").to_html() for _ in range(2)]
     assert pages[0] == pages[1]
-    assert "T_comparison" in pages[0] and "Table 2</caption>" in pages[0]
+    assert "T_comparison" in pages[0] and "Table 2 Bold" in pages[0]
     assert "color" not in pages[0] and "background" not in pages[0]
 
 

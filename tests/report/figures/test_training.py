@@ -103,9 +103,14 @@ def test_a_lost_loss_leaves_a_gap():
     assert np.isnan(line.get_ydata()).tolist() == [False, False, True]
 
 
-def test_without_a_record_the_figure_says_so():
-    figure = training.training_plots([])
-    assert [text.get_text() for text in figure.texts] == ["no run yet"] and not figure.axes
+def test_without_a_record_a_sentence_stands_in_its_place():
+    assert "nothing to draw yet" in training.training_plots([]).data
+
+
+def test_it_looks_like_the_other_figures():
+    axes = training.training_plots([record()]).axes
+    assert not any(axis.spines["top"].get_visible() for axis in axes)
+    assert all(axis.xaxis.get_gridlines()[0].get_visible() for axis in axes)
 
 
 def test_forty_runs_fit_the_figure():

@@ -54,6 +54,12 @@ display(HTML("<table><tr><td>a cell of a table</td></tr></table>"))
 widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "sli" + "der"}
 display(widget, raw=True)
 
+# %% tags=["hide-input"]
+helper = "a helper"
+
+# %% mystnb={"figure": {"name": "later", "caption": "A figure that is not there yet."}}
+print("There is nothing to draw yet.")
+
 # %% [markdown]
 # ## Verdict
 """
@@ -84,6 +90,21 @@ def test_pages_number_and_link(report):
     assert "3_third" not in page and "one that is not made" in page
     assert "word = " not in page
     assert "slider" not in (report / "html" / "2_second.html").read_text()
+
+
+def test_hidden_code_stands_folded_at_the_end_of_its_page(report):
+    page = (report / "html" / "2_second.html").read_text()
+    above, *folds = page.split("<details class=")
+    assert len(folds) == 1 and "Show the other code of this page" in folds[0]
+    assert "a cell of a table" in above and 'id="verdict"' in above and "a helper" not in above
+    assert folds[0].index("raw") < folds[0].index("a helper")
+    assert "<details class=" not in (report / "html" / "1_first.html").read_text()
+
+
+def test_a_figure_without_a_picture_is_a_sentence(report):
+    page = (report / "html" / "2_second.html").read_text()
+    assert "There is nothing to draw yet." in page
+    assert "<figure" not in page and "A figure that is not there yet." not in page
 
 
 def test_the_single_file_needs_no_other(report):

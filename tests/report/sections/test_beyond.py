@@ -101,8 +101,10 @@ def test_all_equal(found):
     assert words(judged)["Uniform"] == words(judged)["ERK"] == judge.INCONCLUSIVE
     text = beyond.outcome(found["equal"])
     assert "not shown. The noise hides whether the best is better than Uniform and ERK." in text
+    assert "[" not in text  # intervals stand in a table
     # differences −0.6, 0.6, 0: std 0.6, t(0.975, 2) = 4.3027, half width 1.49
-    assert "Best − ERK: +0.00 points of test accuracy, 95 % interval [−1.49, +1.49], n = 3: not told apart." in text
+    row = beyond.differences(judged).set_index("").loc["best − ERK"]
+    assert row.tolist() == ["+0.0", "−1.5 to +1.5", 3, "not told apart"]
 
 
 def test_misled_by_noise(found):
@@ -144,6 +146,7 @@ def test_one_fresh_seed_is_not_enough(found):
     assert set(words(beyond.verdicts(few)).values()) == {judge.NOT_ENOUGH}
     text = beyond.outcome(few)
     assert "Answer: not enough runs." in text and "nan" not in text
+    assert beyond.differences(beyond.verdicts(few)).iloc[0].tolist()[1:] == ["–", "–", 0, judge.NOT_ENOUGH]
     assert beyond.paired_std(few) == (pytest.approx(math.nan, nan_ok=True), 0)
 
 
@@ -155,9 +158,12 @@ def test_a_search_that_has_not_ended(tmp_path, limit, ended):
     judged = beyond.verdicts(one)
     assert list(judged) == ["Uniform", "ERK", "Random"] and set(words(judged).values()) == {judge.NOT_ENOUGH}
     assert beyond.BEST not in beyond.finals(one).index
-    axis = beyond.score_by_exponent(one).axes[0]
-    texts = {text.get_text() for text in axis.texts}
-    assert texts == ({"Uniform", "ERK", *map(str, range(1, ended + 1))} if ended else {"no trial has ended yet"})
+    drawn = beyond.score_by_exponent(one)
+    if ended:
+        texts = {text.get_text() for text in drawn.axes[0].texts}
+        assert texts == {"Uniform", "ERK", *map(str, range(1, ended + 1))}
+    else:
+        assert "no trial has ended" in drawn.data  # a sentence, no empty axes
 
 
 def test_without_optuna_there_is_no_trial(tmp_path, monkeypatch):

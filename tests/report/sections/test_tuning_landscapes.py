@@ -112,6 +112,5 @@ def test_learning_rates_show_every_pair_and_the_best(whole):
 
 
 def test_learning_rates_without_runs_say_so(store):
-    figure = tuning_landscapes.learning_rates(tuning.means(tuning.collect(SMALL, store).rates))
-    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["no run yet"]] * 2
-    assert style.png(figure)[:4] == b"\x89PNG"
+    sentence = tuning_landscapes.learning_rates(tuning.means(tuning.collect(SMALL, store).rates))
+    assert "nothing to draw yet" in sentence.data

@@ -1,0 +1,41 @@
+"""Which means of a group are its best, as far as their spread can tell them apart: Welch's t-test."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from scipy import special
+
+from rigl_nb.claims.judge import CONFIDENCE
+
+LEVEL = 1 - CONFIDENCE  # two-sided
+RULE = (
+    "Bold: the best mean of a group, and those that Welch's t-test (two-sided, 95 %) does not tell apart from it. "
+    "A wide spread hides a lot. Single runs cannot be compared: where the best is one, nothing is bold."
+)
+
+
+def welch(one: Mapping, other: Mapping) -> float:
+    """The two-sided p-value of equal means, from `mean`, `std` and `n` of both; NaN without two runs on each side."""
+    if min(one["n"], other["n"]) < 2:
+        return math.nan
+    difference = abs(one["mean"] - other["mean"])
+    errors = [row["std"] ** 2 / row["n"] for row in (one, other)]
+    if not (both := sum(errors)):
+        return float(difference == 0)
+    freedom = both**2 / sum(error**2 / (row["n"] - 1) for error, row in zip(errors, (one, other), strict=True))
+    return float(2 * special.stdtr(freedom, -difference / math.sqrt(both)))
+
+
+def leaders(rows: Sequence[Mapping | None]) -> list[bool]:
+    """Whether each row of a group is its best or cannot be told apart from it; all False where no row can be compared.
+
+    A row is None, or has `n` = 0, where there is no run.
+    """
+    known = [place for place, row in enumerate(rows) if row is not None and row["n"]]
+    if not known:
+        return [False] * len(rows)
+    best = max(known, key=lambda place: rows[place]["mean"])
+    chances = {place: welch(rows[place], rows[best]) for place in known if place != best}
+    if all(map(math.isnan, chances.values())):
+        return [False] * len(rows)
+    return [place == best or chances.get(place, math.nan) >= LEVEL for place in range(len(rows))]
