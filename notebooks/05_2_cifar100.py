@@ -68,7 +68,7 @@ tables.comparison(
 # numbers for them: there only our runs can fill the figure. Look for two things: is ERK above Random, and how close does
 # RigL come to the dense network when it trains longer?
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-table-3", "caption": "The figure beside Table 3: test accuracy across densities. Open markers: published. Filled markers: ours. Markers of one density are moved sideways a little, so that they do not hide each other. An arrow down is a value below the axis. Look at the lottery tickets: far below on CIFAR-10, they are at the top here."}, "image": {"alt": "Four panels: Random, ERK, two times and three times the training. Accuracy grows with density in all, and the longer trainings come closest to the line of the dense network."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-table-3", "caption": "The figure beside Table 3: test accuracy across densities. Open markers: published. Filled markers: ours. Markers of one density are moved sideways a little, so that they do not hide each other. Look at the lottery tickets: far below on CIFAR-10, they are at the top here."}, "image": {"alt": "Four panels: Random, ERK, two times and three times the training. Accuracy grows with density in all, and the longer trainings come closest to the line of the dense network."}}
 PANELS = {
     "Random": {"init": "Random", "multiplier": 1},
     "ERK": {"init": "ERK", "multiplier": 1},
