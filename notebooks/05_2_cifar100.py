@@ -81,7 +81,7 @@ for row in known.itertuples():
 dense = printed.loc[printed["method"] == "Dense", "accuracy_mean"].item()
 print(f"Dense, in Table 3: {dense}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-table-3", "caption": "The figure beside Table 3: test accuracy across densities. Open markers: published. Filled markers: ours. Markers of one density are moved sideways a little, so that they do not hide each other. An arrow down is a value below the axis. Look at the lottery tickets: far below on CIFAR-10, they are at the top here."}, "image": {"alt": "Four panels: Random, ERK, two times and three times the training. Accuracy grows with density in all, and the longer trainings come closest to the line of the dense network."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "figure-table-3", "caption": "The figure beside Table 3: test accuracy across densities. Open markers: published. Filled markers: ours. Markers of one density are moved sideways a little, so that they do not hide each other. Look at the lottery tickets: far below on CIFAR-10, they are at the top here."}, "image": {"alt": "Four panels: Random, ERK, two times and three times the training. Accuracy grows with density in all, and the longer trainings come closest to the line of the dense network."}}
 PANELS = {
     "Random": {"init": "Random", "multiplier": 1},
     "ERK": {"init": "ERK", "multiplier": 1},

@@ -101,7 +101,8 @@ def training_plots(records: Iterable[Record]) -> Figure | Markdown:
     shown = groups(records)
     if not shown:
         return Markdown("There is nothing to draw yet: none of these runs has a record.")
-    columns = 2 if max(len(group.name) for group in shown) > 26 else 3
+    longest = max(len(group.name) for group in shown)
+    columns = 1 if longest > 45 else 2 if longest > 26 else 3
     rows = math.ceil((len(shown) + 3) / columns)
     figure = Picture(7.4 + 0.17 * rows)
     loss, accuracy, rate, drop, depth, cost = figure.subplots(3, 2).flat

@@ -113,6 +113,18 @@ def test_it_looks_like_the_other_figures():
     assert all(axis.xaxis.get_gridlines()[0].get_visible() for axis in axes)
 
 
+def test_long_names_fit_the_figure():
+    """What sets these apart makes names as long as those of the dense runs on notebook 11's page."""
+    first = record(method="Dense", counts=({},), init=None, density=1.0)
+    wordy = {"validation": 5_000, "learning_rate": 0.05, "model": "wrn-22-2", "data": "cifar10", "batch_size": 128}
+    second = replace(first, spec=replace(first.spec, **wordy))
+    third = replace(second, spec=replace(second.spec, epochs=250, learning_rate=0.006))
+    figure = training.training_plots([first, second, third])
+    figure.draw_without_rendering()
+    assert any(len(text.get_text()) > 55 for text in figure.legends[0].get_texts())
+    assert figure.get_tightbbox().x0 >= 0 and figure.get_tightbbox().x1 <= figure.get_figwidth()
+
+
 def test_forty_runs_fit_the_figure():
     records = [record(density=d / 100, seed=s) for d in range(5, 25) for s in (0, 1)]
     figure = training.training_plots(records)
