@@ -34,7 +34,7 @@ def table2(profile: Profile) -> list[RunSpec]:
     """Table 2: Wide ResNet on CIFAR-10; more seeds for RigL and SET, whose difference is small."""
     rows = _chosen(_printed("table2_cifar10", "cifar10"), profile.table_densities)
     close = [row for row in rows if row.method in ("RigL", "SET") and row.multiplier == 1]
-    return _runs(profile, rows) + (_runs(profile, close, profile.more_seeds) if profile.more_seeds else [])
+    return _runs(profile, rows) + _runs(profile, close, profile.more_seeds)
 
 
 def table3(profile: Profile) -> list[RunSpec]:
@@ -158,10 +158,7 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A section's runs as far as results decide them, each once; `future` stands for the others, run by run.
-
-    Runs of the future cost what these cost, but their settings follow from results that are still missing.
-    """
+    """A section's runs as far as results decide them, each once; `future`: the others, whose settings are not known yet."""
 
     specs: list[RunSpec]
     future: list[RunSpec]
@@ -241,7 +238,7 @@ def _chosen(rows: Iterable[Row], densities: tuple[float, ...]) -> list[Row]:
 
 def _runs(profile: Profile, rows: Iterable[Row], seeds: tuple[int, ...] | None = None) -> list[RunSpec]:
     rows = sorted((row for row in rows if row.data in profile.data), key=_priority)
-    return [profile.spec(row, seed) for row in rows for seed in seeds or profile.seeds]
+    return [profile.spec(row, seed) for row in rows for seed in (profile.seeds if seeds is None else seeds)]
 
 
 def _priority(row: Row) -> tuple:
