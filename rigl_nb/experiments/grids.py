@@ -158,7 +158,7 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A section's runs as far as results decide them, each once; `future`: the others, whose settings are not known yet."""
+    """A section's runs as far as results decide them, each once; `future`: the others, whose settings are not known."""
 
     specs: list[RunSpec]
     future: list[RunSpec]
