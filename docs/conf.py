@@ -35,7 +35,7 @@ html_css_files = ["report.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "footer_content_items": [],
+    "footer_content_items": ["extra-footer.html"],
     "home_page_in_toc": True,
     "logo": {"text": project},
     "navbar_persistent": [],  # the theme puts its search field in the side bar; once is enough

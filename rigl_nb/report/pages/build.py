@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -17,6 +18,7 @@ from rigl_nb.report.pages.execute import execute_all
 from rigl_nb.report.pages.onefile import inline, pdf
 from rigl_nb.report.pages.pairs import HIDDEN, KERNEL, counted, injected, tidy, write_notebooks
 from rigl_nb.runs import progress
+from rigl_nb.runs.record import provenance
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
 LOADED = re.compile(
@@ -102,7 +104,8 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
     for stem, notebook in notebooks.items():
         page = _page(notebook, present=set(notebooks))
         if stem == FRONT:
-            contents = (source / "index.md").read_text(encoding="utf-8").partition("\n")[2]
+            contents = (source / "index.md").read_text(encoding="utf-8").partition("## Contents\n")[2]
+            contents = contents.replace(":glob:", ":glob:\n:hidden:")  # the front page has paths of its own
             page.cells.append(nbformat.v4.new_markdown_cell(contents, id="contents"))
             (source / "index.md").unlink()
         nbformat.write(page, source / f"{'index' if stem == FRONT else stem}.ipynb")
@@ -117,6 +120,13 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
             raise ReportError(f"{page} would load {', '.join(found)} from the network")
     pdf(out / "report.html", out / "report.pdf")
     return out
+
+
+def imprint() -> str:
+    """The foot of every page: version, commit and date of the report."""
+    made = provenance("cpu")
+    commit = made["commit"][:9] + (", changed" if made["dirty"] else "") if made["commit"] else "unknown"
+    return f"Version {metadata.version('rigl_nb')}, commit {commit}, made on {made['date']}. MIT licence."
 
 
 def network_references(text: str) -> list[str]:
@@ -176,6 +186,7 @@ def one_notebook(notebooks: dict):
 def _sphinx(builder: str, source: Path, scratch: Path, *options: str) -> Path:
     target, doctrees = scratch / builder / "pages", scratch / builder / "doctrees"
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", doctrees, *options]
+    command += ["-D", f"html_theme_options.extra_footer={imprint()}"]
     done = subprocess.run(
         [*command, source, target], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
