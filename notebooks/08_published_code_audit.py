@@ -389,8 +389,8 @@ for name in ("quick", "paper"):
     how = (run.t_end, run.delta_t, run.alpha)
     rule, late_rule = audit.drop_fractions(*how), audit.drop_fractions(*how, late=1)
     print(f"{name}, T_end {run.t_end:,}, first update at t = {run.delta_t - 1}:")
-    print(f"  {rule[0]:.6f} by the rule, {late_rule[0]:.6f} in the code;", end=" ")
-    print(f"{late_rule.sum() / rule.sum() - 1:.2%} more in all {len(rule)} updates")
+    print(f"  {rule[0]:.8f} by the rule, {late_rule[0]:.8f} in the code;", end=" ")
+    print(f"{late_rule.sum() / rule.sum() - 1:.3%} more in all {len(rule)} updates")
 
 # %% [markdown]
 # That is too little to matter. The learning rate of both, near the places where they differ:
@@ -686,7 +686,7 @@ zeros tie | prune.py 46–50 | all with updates | {ties[("zero-ties",)]} dropped
 rounding up | prune.py 41 | all with updates | {audit.rounded_up(WRN, 0.1):.2%} more drops (WRN, ERK, 0.1) | round down
 redistribution capped, cut | core.py 297–358 | SNFS, SG, SM: Tables 2, 3, 5 | {audit.lost_to_the_cap(RESNET, 0.5)["in dense layers"]:,} from dense layers (ResNet-50, 0.5) | exact total
 T_end from 87,891 steps | conf/specific | all with updates | {updates[1] - updates[0]} update of {updates[1]} | from 88,000
-drop fraction of t − 1 | core.py 679–688 | all with updates | {late_rule.sum() / rule.sum() - 1:.2%} more drops | of t
+drop fraction of t − 1 | core.py 679–688 | all with updates | {late_rule.sum() / rule.sum() - 1:.3%} more drops | of t
 warm-up and decays | train_helper.py 52–57 | Pruning; CIFAR-100 | rate {max(audit.published_rate(ten, ten.warmup)) / ten.learning_rate - 1:+.1%}, decays {late:,} steps late | fixed steps, never above
 """
 
