@@ -26,11 +26,10 @@ import torch
 from IPython.display import display
 from matplotlib import rcParams
 
-from rigl_nb import data, execution, flops, iteration, masks, paths, schedules
-from rigl_nb.claims import power
-from rigl_nb.claims.judge import Cell
+# %% tags=["hide-input"]
+from rigl_nb import data, execution, flops, iteration, masks, methods, paths, schedules
+from rigl_nb.claims import judge, power
 from rigl_nb.experiments import equal_flops, grids
-from rigl_nb.methods import Layer
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.report.figures import style, tables
 from rigl_nb.report.sections import accuracy_by_flops, audit, shared
@@ -199,7 +198,7 @@ tables.plain(ends, "emptied", form)
 
 # %%
 table2 = grids.published("table2_cifar10")
-cell = Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
+cell = judge.Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
 best = table2["accuracy_mean"].max()
 runs = audit.three_runs(cell["accuracy_mean"], cell["accuracy_std"], best)
 print(f"SET 2× at 0.1: {cell['accuracy_mean']} ± {cell['accuracy_std']}; best {best}")
@@ -309,7 +308,7 @@ def first_drop(behaviours, weights, active):
     mask = torch.tensor([active])
     options = {"alpha": 0.2, "delta_t": 1, "t_end": 1000, "behaviours": behaviours}
     sparse = PublishedCode(model, optimizer, "SET", {"weight": mask}, **options)
-    layer = Layer(model.weight, torch.zeros_like(model.weight), mask, {})
+    layer = methods.Layer(model.weight, torch.zeros_like(model.weight), mask, {})
     return sparse.drop({"weight": layer})[1]["weight"]
 
 
