@@ -431,8 +431,7 @@ resuming a stopped run | – \
 validation images | – | augmented as in training | not augmented
 evaluation while training, Table 1 | – | on the test images | none
 accuracy | – | mean over batches | mean over images
-precision of activations | – | float32 | float32; on a GPU, and a CPU that \
-computes in it, bfloat16; weights, masks and updates float32
+precision of activations | – | float32 | bfloat16 on a GPU, and on a CPU that has it, else float32; all else float32
 FLOPs | – | pass in training mode, shifts normalisation | from shapes and masks
 training FLOPs of Pruning | printed: mean m of the test FLOPs over the training \
 | (2m + 1)/3 | m, as printed

@@ -252,7 +252,9 @@ here = (
 )
 if here is None or not here.any:
     print("Nothing to show: no profile is asked for, or it has no runs here.")
-else:
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+if here is not None and here.any:
     beside = printed[printed["density"].isin(here.profile.tuned_densities)]
     if not here.profile.as_report("cifar10"):
         beside = beside.iloc[:0]  # of other data: nothing to compare with

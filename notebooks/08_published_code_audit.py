@@ -26,11 +26,10 @@ import torch
 from IPython.display import display
 from matplotlib import rcParams
 
-from rigl_nb import data, execution, flops, iteration, masks, paths, schedules
+# %% tags=["hide-input"]
+from rigl_nb import data, execution, flops, iteration, masks, methods, paths, schedules
 from rigl_nb.claims import power
-from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import equal_flops, grids
-from rigl_nb.methods import Layer
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.report.figures import style, tables
 from rigl_nb.report.sections import audit, shared
@@ -199,7 +198,7 @@ tables.plain(ends, "emptied", form)
 
 # %%
 table2 = grids.published("table2_cifar10")
-cell = Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
+cell = judge.Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
 best = table2["accuracy_mean"].max()
 runs = audit.three_runs(cell["accuracy_mean"], cell["accuracy_std"], best)
 print(f"SET 2× at 0.1: {cell['accuracy_mean']} ± {cell['accuracy_std']}; best {best}")
@@ -309,7 +308,7 @@ def first_drop(behaviours, weights, active):
     mask = torch.tensor([active])
     options = {"alpha": 0.2, "delta_t": 1, "t_end": 1000, "behaviours": behaviours}
     sparse = PublishedCode(model, optimizer, "SET", {"weight": mask}, **options)
-    layer = Layer(model.weight, torch.zeros_like(model.weight), mask, {})
+    layer = methods.Layer(model.weight, torch.zeros_like(model.weight), mask, {})
     return sparse.drop({"weight": layer})[1]["weight"]
 
 
@@ -389,8 +388,8 @@ for name in ("quick", "paper"):
     how = (run.t_end, run.delta_t, run.alpha)
     rule, late_rule = audit.drop_fractions(*how), audit.drop_fractions(*how, late=1)
     print(f"{name}, T_end {run.t_end:,}, first update at t = {run.delta_t - 1}:")
-    print(f"  {rule[0]:.6f} by the rule, {late_rule[0]:.6f} in the code;", end=" ")
-    print(f"{late_rule.sum() / rule.sum() - 1:.2%} more in all {len(rule)} updates")
+    print(f"  {rule[0]:.8f} by the rule, {late_rule[0]:.8f} in the code;", end=" ")
+    print(f"{late_rule.sum() / rule.sum() - 1:.3%} more in all {len(rule)} updates")
 
 # %% [markdown]
 # That is too little to matter. The learning rate of both, near the places where they differ:
@@ -684,7 +683,7 @@ zeros tie | prune.py 46–50 | all with updates | {ties[("zero-ties",)]} dropped
 rounding up | prune.py 41 | all with updates | {audit.rounded_up(WRN, 0.1):.2%} more drops (WRN, ERK, 0.1) | round down
 redistribution capped, cut | core.py 297–358 | SNFS, SG, SM: Tables 2, 3, 5 | {audit.lost_to_the_cap(RESNET, 0.5)["in dense layers"]:,} from dense layers (ResNet-50, 0.5) | exact total
 T_end from 87,891 steps | conf/specific | all with updates | {updates[1] - updates[0]} update of {updates[1]} | from 88,000
-drop fraction of t − 1 | core.py 679–688 | all with updates | {late_rule.sum() / rule.sum() - 1:.2%} more drops | of t
+drop fraction of t − 1 | core.py 679–688 | all with updates | {late_rule.sum() / rule.sum() - 1:.3%} more drops | of t
 warm-up and decays | train_helper.py 52–57 | Pruning; CIFAR-100 | rate {max(audit.published_rate(ten, ten.warmup)) / ten.learning_rate - 1:+.1%}, decays {late:,} steps late | fixed steps, never above
 """
 

@@ -44,7 +44,7 @@ class Inventory:
         """How many of the wanted runs have a record."""
         return self.total - self.missing
 
-    def cost(self, records: Sequence[Record], hardware: str) -> cost.Estimate | None:
+    def cost(self, records: Sequence[Record], hardware: str) -> cost.Price | None:
         """What training the missing ones takes."""
         return cost.estimate([*self.todo.values(), *self.future], records, hardware)
 

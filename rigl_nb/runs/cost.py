@@ -16,7 +16,7 @@ SHOWN = {"learning_rate": "η", "alpha": "α", "delta_t": "ΔT"}  # what sets ro
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Price:
     """Seconds of one device for a batch, and the hardware whose records say so."""
 
     seconds: float
@@ -29,7 +29,7 @@ class Estimate:
         return f"about {duration(self.seconds)}{many} at the speed measured on {self.hardware}"
 
 
-def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Estimate | None:
+def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Price | None:
     """Cost of the runs at the median speed of like records: the same hardware first, then the same network.
 
     Time goes with the FLOPs of the dense model, since masks only simulate sparsity. None when nothing is asked
@@ -48,7 +48,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
             untimed.add(f"{spec.model} on {spec.data}")
         seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or kin or known)
     names = sorted({record.provenance["hardware"] for record in known})
-    return Estimate(seconds, " or ".join(names), tuple(sorted(untimed)))
+    return Price(seconds, " or ".join(names), tuple(sorted(untimed)))
 
 
 def plan(

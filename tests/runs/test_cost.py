@@ -3,7 +3,7 @@
 import pytest
 from records import made, tiny
 
-from rigl_nb.runs.cost import Estimate, duration, estimate, work
+from rigl_nb.runs.cost import Price, duration, estimate, work
 from rigl_nb.spec import RunSpec
 
 HERE, THERE = "Abacus, 2 cores", "Slide rule"
@@ -93,12 +93,12 @@ def test_generators_are_taken():
 
 
 def test_the_estimate_in_words():
-    text = str(Estimate(5_400, HERE))
+    text = str(Price(5_400, HERE))
     assert "1.5 h" in text and HERE in text and "device" not in text
 
 
 def test_a_long_time_is_years_and_what_devices_can_share():
-    text = str(Estimate(2681 * 86_400, HERE))
+    text = str(Price(2681 * 86_400, HERE))
     assert text == f"about 7.3 years of one device, 64,000 device-hours, at the speed measured on {HERE}"
 
 
