@@ -198,7 +198,7 @@ tables.plain(ends, "emptied", form)
 
 # %%
 table2 = grids.published("table2_cifar10")
-cell = judge.Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
+cell = Cell("SET", "Random", 0.1, 2).rows(table2).iloc[0]
 best = table2["accuracy_mean"].max()
 runs = audit.three_runs(cell["accuracy_mean"], cell["accuracy_std"], best)
 print(f"SET 2× at 0.1: {cell['accuracy_mean']} ± {cell['accuracy_std']}; best {best}")
