@@ -29,6 +29,7 @@ from matplotlib import rcParams
 # %% tags=["hide-input"]
 from rigl_nb import data, execution, flops, iteration, masks, methods, paths, schedules
 from rigl_nb.claims import power
+from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode, capped_shares
 from rigl_nb.report.figures import style, tables

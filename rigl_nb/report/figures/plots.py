@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 PANELS = {
-    "Random initialization": {"init": "Random", "multiplier": 1},
-    "ERK initialization": {"init": "ERK", "multiplier": 1},
+    "Random initialisation": {"init": "Random", "multiplier": 1},
+    "ERK initialisation": {"init": "ERK", "multiplier": 1},
     "2× training": {"multiplier": 2},
 }
 BELOW = r"$\downarrow$"  # the marker of a value under the axis; no method has it
@@ -78,7 +78,7 @@ def _points(frame: pd.DataFrame, value: str, std: str | None = None) -> pd.DataF
 
 
 def _panel(points: pd.DataFrame, wanted: Mapping) -> pd.DataFrame:
-    """Rows of a panel. Methods without an initialization are in every panel of their length."""
+    """Rows of a panel. Methods without an initialisation are in every panel of their length."""
     points = points[(points["method"] != "Dense") & (points["multiplier"] == wanted["multiplier"])]
     return points[points["init"].isin(["", wanted["init"]])] if "init" in wanted else points
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from scipy import special
 
-from rigl_nb.claims.judge import CONFIDENCE
+from rigl_nb.claims.model import CONFIDENCE
 
 LEVEL = 1 - CONFIDENCE  # two-sided
 RULE = (
