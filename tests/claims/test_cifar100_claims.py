@@ -9,7 +9,7 @@ import pytest
 from frames import runs
 
 from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.claims.statements import cifar
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables

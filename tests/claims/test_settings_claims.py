@@ -13,7 +13,7 @@ from scipy import stats
 
 from rigl_nb import paths
 from rigl_nb.claims import judge
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, with_original
 from rigl_nb.experiments import grids
 

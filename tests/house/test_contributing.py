@@ -68,14 +68,14 @@ def test_names_that_contributing_sends_people_to():
     from rigl_nb.experiments import grids, studies
     from rigl_nb.report.figures import style
     from rigl_nb.report.pages import reference
-    from rigl_nb.report.sections import verdicts
+    from rigl_nb.report.sections import ladder
 
     page = text("CONTRIBUTING.md")
     there = {
         "`Row`": grids.Row,
         "`SECTIONS`": grids.SECTIONS,
         "`Study`": studies.Study,
-        "`JUDGES`": verdicts.JUDGES,
+        "`QUESTIONS`": ladder.QUESTIONS,
         "`Source`": Source,
         "`SOURCES`": SOURCES,
         "`RECIPES`": spec.RECIPES,

@@ -7,7 +7,7 @@ import pytest
 from records import made, tiny
 
 from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import grids
 from rigl_nb.report.sections import accuracy_by_flops
 from rigl_nb.runs.store import Store

@@ -8,7 +8,7 @@ from records import made, tiny
 
 from rigl_nb import paths
 from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables, training
 from rigl_nb.report.sections import redistribution as moving

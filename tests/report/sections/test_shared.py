@@ -8,7 +8,7 @@ from frames import runs
 from records import made, tiny
 
 from rigl_nb.claims import judge
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import grids
 from rigl_nb.report.sections import overview, shared
 from rigl_nb.runs import attempt
