@@ -137,8 +137,8 @@ def test_few_cells_have_no_blocks():
 
 def test_noisier_cells_have_variances_of_their_own():
     """Three seeds: Levene's test finds no difference, the F test of a contrast does."""
-    steady = {Cell("RigL", "ERK", place / 10): [90.0, 90.2, 89.8] for place in range(2, 8)}
-    noisy = {A: [92.0, 93.0, 91.0], B: [90.0, 91.0, 89.5]}
+    steady = {Cell("RigL", "ERK", d / 10): list(90 + 0.2 * np.roll([0, 1, -1], d)) for d in range(2, 8)}
+    noisy = {A: [92.0, 93.0, 91.0], B: [91.0, 89.5, 90.0]}
     found = Runs(runs(steady | noisy))
     assert not found.unbroken.own and not found.all["broken"].any()
     check(found.estimate(((A, B),)), stats.ttest_ind(noisy[A], noisy[B], equal_var=False))

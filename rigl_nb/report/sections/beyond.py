@@ -142,6 +142,8 @@ def _sentence(rival: str, answer: Answer) -> str:
     if not answer.pairs:
         return f"Best − {rival}: not enough runs."
     gain, low, high = (signed(value, "+.2f") for value in (answer.estimate.value, *answer.interval))
+    if math.isnan(answer.estimate.error):
+        return f"Best − {rival}: {gain} points of test accuracy, {answer.n} runs: too few for an interval."
     word = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}.get(answer.outcome, "not told apart")
     return f"Best − {rival}: {gain} points of test accuracy, 95 % interval [{low}, {high}], {answer.n} runs: {word}."
 
