@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 
 
 def runs(accuracies: dict[Cell, list[float | None]], collapsed=(), flops=0.1048) -> pd.DataFrame:
@@ -21,7 +21,8 @@ def runs(accuracies: dict[Cell, list[float | None]], collapsed=(), flops=0.1048)
             }
             present = accuracy is not None
             row = asdict(cell) | {"model": "wrn-10-1", "epochs": 40, "seed": seed, "present": present}
-            row["run_id"] = f"{cell.name}_{cell.density:g}/seed-{seed}"
+            row["config_id"] = f"{cell.data}_{cell.name}_{cell.density:g}"
+            row["run_id"] = f"{row['config_id']}/seed-{seed}"
             row["collapsed"] = (cell, seed) in collapsed
             rows.append(row | (numbers if present else dict.fromkeys(numbers, math.nan)))
     return pd.DataFrame(rows)

@@ -6,12 +6,13 @@ here rests on a single run, and the printed deviations, of three runs each, answ
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import optimize, special
 
 from rigl_nb.claims import judge
 from rigl_nb.claims.claim import Claim
@@ -65,21 +66,21 @@ class Limits:
 _UNKNOWN = Limits(math.nan, math.nan, math.nan)
 
 
-def spread(variances: Iterable[float], freedom: Iterable[int]) -> Limits:
+def spread(variances: Iterable[float], freedom: Iterable[int], confidence: float = CONFIDENCE) -> Limits:
     """Standard deviation pooled over cells, with the chi-square limits of normal noise; unknown without freedom."""
     freedom = np.asarray(list(freedom))
     total = freedom.sum()
     if total == 0:
         return Limits(0.0, 0.0, math.inf)
     value = math.sqrt(np.dot(list(variances), freedom) / total)
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low, high = (value * math.sqrt(total / special.chdtri(total, p)) for p in (tail, 1 - tail))
     return Limits(value, low, high)
 
 
-def share(broken: int, n: int) -> Limits:
+def share(broken: int, n: int, confidence: float = CONFIDENCE) -> Limits:
     """Share of broken runs, in percent, with Clopper and Pearson's exact limits."""
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low = special.betaincinv(broken, n - broken + 1, tail) if broken else 0.0
     high = special.betaincinv(broken + 1, n - broken, 1 - tail) if broken < n else 1.0
     return Limits(100 * broken / n, 100 * float(low), 100 * float(high))
@@ -99,13 +100,30 @@ def by_runs(claim: Instability, runs: Runs, scale: str) -> Answer:
     if missing:
         return Answer(claim, scale, judge.NOT_ENOUGH, n=n, missing=missing, broken=broken)
     if claim.measure == "broken":
-        left, right = (share(count, sum(map(len, side.values()))) for count, side in zip(broken, sides, strict=True))
-        found = left - right
+        of = [sum(map(len, side.values())) for side in sides]
+
+        def limits(confidence: float) -> Limits:
+            left, right = (share(count, runs, confidence) for count, runs in zip(broken, of, strict=True))
+            return left - right
+
     else:
-        found = _spreads(*([rows["test_accuracy"].to_numpy(float) for rows in side.values()] for side in sides))
+        values = [[rows["test_accuracy"].to_numpy(float) for rows in side.values()] for side in sides]
+        limits = partial(_spreads, *values)
+    found = limits(CONFIDENCE)
     outcome = judge.SUPPORTED if found.low > 0 else judge.OPPOSITE if found.high < 0 else judge.UNDECIDED
-    p = 1.0 if outcome == judge.UNDECIDED else judge.LEVEL
+    p = 1.0 if outcome == judge.UNDECIDED else _p(limits)
     return Answer(claim, scale, outcome, found, (found,), n, int(found.value > 0), broken=broken, p=p, adjusted=p)
+
+
+def _p(limits: Callable[[float], Limits]) -> float:
+    """The smallest level at which the interval leaves 0 out, where it does so at 5 %."""
+
+    def away(power: float) -> float:
+        one = limits(1 - 10**power)
+        return max(one.low, -one.high)
+
+    smallest, largest = -12.0, math.log10(judge.LEVEL)
+    return 10 ** (smallest if away(smallest) > 0 else float(optimize.brentq(away, smallest, largest)))
 
 
 def by_print(claim: Instability, printed: Printed) -> Answer:
@@ -131,18 +149,18 @@ def summary(claims: Iterable[Instability], runs: Runs, printed: pd.DataFrame) ->
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(columns))
 
 
-def _spreads(left: Cells, right: Cells) -> Limits:
+def _spreads(left: Cells, right: Cells, confidence: float) -> Limits:
     """Left minus right with all runs, and the widest limits over leaving out none or one."""
-    found = _pooled(left) - _pooled(right)
-    others = [_pooled(fewer) - _pooled(right) for fewer in _without_one(left)]
-    others += [_pooled(left) - _pooled(fewer) for fewer in _without_one(right)]
-    every = [found, *others]
-    return Limits(found.value, min(one.low for one in every), max(one.high for one in every))
+    one, other = (_pooled(side, confidence) for side in (left, right))
+    found = one - other
+    every = [found, *(_pooled(fewer, confidence) - other for fewer in _without_one(left))]
+    every += [one - _pooled(fewer, confidence) for fewer in _without_one(right)]
+    return Limits(found.value, min(x.low for x in every), max(x.high for x in every))
 
 
-def _pooled(cells: Cells) -> Limits:
+def _pooled(cells: Cells, confidence: float) -> Limits:
     some = [values for values in cells if len(values) > 1]
-    return spread([values.var(ddof=1) for values in some], [len(values) - 1 for values in some])
+    return spread([values.var(ddof=1) for values in some], [len(values) - 1 for values in some], confidence)
 
 
 def _without_one(cells: Cells) -> Iterator[Cells]:

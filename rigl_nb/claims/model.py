@@ -3,7 +3,8 @@
 Each configuration has a mean of its own, and all have one variance over seeds. A comparison is a contrast: a weighted
 sum of these means. Cells that a claim names twice get the sum of their weights, so no run counts as two.
 
-- Where variances differ (Levene's test with medians; Bartlett's for printed ones), each mean has its own (Welch).
+- Where variances differ (Levene's test with medians; Bartlett's for printed ones), each mean has its own (Welch). With
+  three seeds Levene's test finds nothing. So a contrast also has them where its runs spread more than the others.
 - Runs of one seed share initial weights and batches. Seeds become blocks of the model only where that makes the
   residuals smaller (an F test). Else it would cost degrees of freedom and give nothing.
 - A broken run lies more than 5 of the pooled deviations below its cell's median. It is counted apart.
@@ -19,11 +20,11 @@ import pandas as pd
 from scipy import special  # not `scipy.stats`: every notebook would wait most of a second for its import
 
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell, Pair, places
-from rigl_nb.claims.spread import Blocks, bartlett, broken, levene, odd
+from rigl_nb.claims.spread import ENOUGH, Blocks, bartlett, broken, levene, odd
 
 CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE  # of the tests that decide about the model
-CONFIGURATION = ["method", "init", "density", "multiplier", "data"]  # where a frame has no `config_id`
+DOUBT = 0.2  # of the test for one contrast: with three seeds a variance that is too small costs more than a wide error
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,14 @@ class Fit:
     freedom: float  # of `pooled`; 0: nothing is known about the variance
     own: bool  # variances differ: each mean has its own
     rounding: float = 0.0  # variance that printing a mean adds
+    doubt: float = 0.0  # level of the test whether `pooled` is too small for a contrast; 0: it is never tested
 
     def contrast(self, weights: np.ndarray) -> Estimate:
         """The weighted sum of the means; an error of NaN where no run tells how much runs differ."""
         value = float(weights @ self.means)
         used = weights != 0
         fixed = float((weights**2).sum() * self.rounding)
-        if not self.own or np.isnan(self.variances[used]).any():
+        if not (self.own or self._noisier(used)) or np.isnan(self.variances[used]).any():
             parts, freedoms = np.array([self.pooled * (weights**2 / self.n).sum()]), np.array([self.freedom])
         else:
             parts, freedoms = (weights**2 * self.variances / self.n)[used], self.n[used] - 1
@@ -82,6 +84,16 @@ class Fit:
         variance = float(parts.sum() + fixed)
         spread = float((parts**2 / freedoms).sum())
         return Estimate(value, sqrt(variance), variance**2 / spread if spread else inf)
+
+    def _noisier(self, used: np.ndarray) -> bool:
+        """Whether the runs of these configurations spread more than those of the others (an F test)."""
+        freedom = np.where(np.isnan(self.variances), 0, self.n - 1)
+        squares = np.nan_to_num(self.variances) * freedom
+        inside, outside = freedom[used].sum(), freedom[~used].sum()
+        if not inside or not squares[~used].any():
+            return False
+        ratio = squares[used].sum() / inside / (squares[~used].sum() / outside)
+        return bool(special.fdtrc(inside, outside, ratio) < self.doubt)
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,7 @@ class Runs:
         frame = pd.concat(
             [part[part["present"].astype(bool)] for part in (self.frame, self.others) if part is not None]
         )
-        names = ["config_id"] if "config_id" in frame else CONFIGURATION
-        frame = frame.assign(configuration=frame.groupby(names, dropna=False).ngroup())
+        frame = frame.assign(configuration=frame.groupby("config_id").ngroup())
         once = frame.drop_duplicates("run_id")
         low = broken(once["test_accuracy"].to_numpy(float), once["configuration"].to_numpy())
         low |= once["collapsed"].to_numpy(bool)
@@ -228,7 +239,8 @@ def fit(runs: pd.DataFrame, configurations: int, blocks: bool = True) -> Fit:
     freedom = int((n[n > 0] - 1).sum())
     pooled = float(squares.sum() / freedom) if freedom else np.nan
     own = levene(values, cells) < LEVEL
-    seeds = Blocks.of(runs) if blocks and not own else None
-    if seeds and seeds.p < LEVEL:  # all cells have the same seeds: the means stay, the error gets smaller
-        pooled, freedom = seeds.residual, seeds.freedom
-    return Fit(np.nan_to_num(means), np.maximum(n, 1), variances, pooled, freedom, own)
+    seeds, doubt = Blocks.of(runs) if blocks and not own else None, DOUBT
+    if seeds and seeds.p < LEVEL and seeds.freedom >= ENOUGH:  # fewer choose blocks by chance, where the error is small
+        pooled, freedom = seeds.residual, seeds.freedom  # all cells have the same seeds: the means stay
+        doubt = 0.0  # the variances have in them what seeds share
+    return Fit(np.nan_to_num(means), np.maximum(n, 1), variances, pooled, freedom, own, doubt=doubt)

@@ -35,13 +35,13 @@ def broken(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def odd(variances: np.ndarray, freedom: int) -> np.ndarray:
     """Which variances of equally many runs are so far above the others' mean that one broken run made them.
 
-    One run that lies d below all others of its cell gives the variance d² / n.
+    One run that lies d below all others of its cell adds d² / n to the variance, on average.
     """
-    found = np.zeros(len(variances), bool)
+    found, limit = np.zeros(len(variances), bool), 1 + BROKEN**2 / (freedom + 1)
     for place in np.argsort(-variances, kind="stable"):
         others = ~found
         others[place] = False
-        if freedom * others.sum() < ENOUGH or variances[place] <= BROKEN**2 / (freedom + 1) * variances[others].mean():
+        if freedom * others.sum() < ENOUGH or variances[place] <= limit * variances[others].mean():
             break
         found[place] = True
     return found
@@ -58,8 +58,11 @@ def pooled(values: np.ndarray, cells: np.ndarray) -> tuple[float, int]:
 
 
 def levene(values: np.ndarray, cells: np.ndarray) -> float:
-    """P-value of Levene's test of equal variances, with medians (Brown and Forsythe); 1 where nothing can be tested."""
-    kept = np.isin(cells, np.flatnonzero(np.bincount(cells) > 1)) if len(cells) else np.zeros(0, bool)
+    """P-value of Levene's test of equal variances, with medians (Brown and Forsythe); 1 where nothing can be tested.
+
+    Cells of two runs have no part: both runs lie equally far from their median.
+    """
+    kept = np.isin(cells, np.flatnonzero(np.bincount(cells) > 2)) if len(cells) else np.zeros(0, bool)
     if not kept.any():
         return 1.0
     values, (names, cells) = values[kept], np.unique(cells[kept], return_inverse=True)
@@ -95,13 +98,15 @@ class Blocks:
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> "Blocks | None":
-        """From the cells that have all seeds; None without two cells and two seeds."""
-        table = runs.pivot_table(index="configuration", columns="seed", values="test_accuracy", aggfunc="mean")
-        table = table[table.notna().all(axis=1)] if len(table) else table
-        cells, seeds = table.shape
-        if cells < 2 or seeds < 2 or len(table) * seeds != len(runs):
+        """From the runs of at least two cells and two seeds, each cell with one run of each seed; else None."""
+        (names, row), (numbers, column) = (
+            np.unique(runs[name].to_numpy(), return_inverse=True) for name in ("configuration", "seed")
+        )
+        cells, seeds = len(names), len(numbers)
+        if cells < 2 or seeds < 2 or (np.bincount(row * seeds + column, minlength=cells * seeds) != 1).any():
             return None
-        values = table.to_numpy(float)
+        values = np.empty((cells, seeds))
+        values[row, column] = runs["test_accuracy"].to_numpy(float)
         values = values - values.mean(axis=1, keepdims=True)
         between = cells * (values.mean(axis=0) ** 2).sum() / (seeds - 1)
         freedom = (cells - 1) * (seeds - 1)

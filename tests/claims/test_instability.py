@@ -1,6 +1,5 @@
-"""Claims about spread and collapse: intervals by hand, against exact tests, and runs with known answers."""
+"""Claims about spread and broken runs: intervals by hand, against exact tests, and runs with known answers."""
 
-import csv
 import itertools
 import math
 import statistics
@@ -8,23 +7,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from frames import printed, runs
+from frames import runs
 from scipy import stats
 
-from rigl_nb.claims import instability, statements
-from rigl_nb.claims.instability import Instability, collapses, judge, judge_published, spread
-from rigl_nb.claims.judge import Cell, with_reference
-from rigl_nb.claims.judge import judge as judge_means
+from rigl_nb.claims import instability, judge, statements
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.instability import Instability, by_print, by_runs, share, spread
+from rigl_nb.claims.model import Printed, Runs
+from rigl_nb.claims.printed import table2
 from rigl_nb.experiments import grids
-from rigl_nb.report.figures import tables
+from rigl_nb.report.figures import board
 
 SET_05, SET_10 = (Cell("SET", "Random", density, 2) for density in (0.05, 0.1))
 RIGL_05, RIGL_10 = (Cell("RigL", "Random", density, 2) for density in (0.05, 0.1))
 SPREAD = Instability("spread", "unstable", "5.1", ((SET_05, RIGL_05), (SET_10, RIGL_10)))
 ONE_PAIR = replace(SPREAD, pairs=((SET_10, RIGL_10),))
-COLLAPSES = replace(SPREAD, name="collapses", measure="collapses")
+BROKEN = replace(SPREAD, name="broken", measure="broken")
 STEADY = [90.0, 90.1, 90.2]
 QUANTILES = {1: (0.000982069, 5.023886), 2: (0.05063562, 7.377759), 3: (0.2157953, 9.348404)}  # 2.5 %, 97.5 %: tables
+
+
+def answer(claim, frame, scale="paper"):
+    return by_runs(claim, Runs(frame), scale)
 
 
 def by_hand(left, right):
@@ -45,10 +49,10 @@ def test_interval_by_hand_leaves_out_each_run():
     fewer = [([list(two)], [right]) for two in itertools.combinations(left, 2)]
     fewer += [([left], [list(two)]) for two in itertools.combinations(right, 2)]
     tried = [by_hand(*sides) for sides in [([left], [right]), *fewer]]
-    verdict = judge(ONE_PAIR, runs({SET_10: left, RIGL_10: right}))
-    assert verdict.difference == pytest.approx(statistics.stdev(left) - statistics.stdev(right))
-    assert verdict.low == pytest.approx(min(low for _, low, _ in tried), rel=1e-5)
-    assert verdict.high == pytest.approx(max(high for *_, high in tried), rel=1e-5)
+    verdict = answer(ONE_PAIR, runs({SET_10: left, RIGL_10: right}))
+    assert verdict.estimate.value == pytest.approx(statistics.stdev(left) - statistics.stdev(right))
+    assert verdict.interval[0] == pytest.approx(min(low for _, low, _ in tried), rel=1e-5)
+    assert verdict.interval[1] == pytest.approx(max(high for *_, high in tried), rel=1e-5)
     assert (verdict.n, verdict.missing) == (6, ())
 
 
@@ -64,16 +68,16 @@ def test_cells_of_a_side_are_pooled_around_their_own_means():
     [
         (([70.0, 80.0, 90.0], [72.0, 81.0, 89.0]), (STEADY, STEADY), "reproduced"),
         ((STEADY, STEADY), ([70.0, 80.0, 90.0], [72.0, 81.0, 89.0]), "contradicted"),
-        ((STEADY, STEADY), (STEADY, STEADY), "inconclusive"),
-        (([90.0, 90.1, 60.0], STEADY), (STEADY, STEADY), "inconclusive"),  # one run makes all of it
+        ((STEADY, STEADY), (STEADY, STEADY), "undecided"),
+        (([90.0, 90.1, 60.0], STEADY), (STEADY, STEADY), "undecided"),  # one run makes all of it
         (([90.0, 90.1, 60.0], [90.0, 90.1, 70.0]), (STEADY, STEADY), "reproduced"),  # one in each cell
-        (([90.0, 90.1, 60.0], STEADY), ([90.0, 60.0, 90.1], STEADY), "inconclusive"),
-        (([90.0] * 3, [91.0] * 3), ([90.0] * 3, [91.0] * 3), "inconclusive"),  # no spread at all
+        (([90.0, 90.1, 60.0], STEADY), ([90.0, 60.0, 90.1], STEADY), "undecided"),
+        (([90.0] * 3, [91.0] * 3), ([90.0] * 3, [91.0] * 3), "undecided"),  # no spread at all
     ],
 )
 def test_known_answers(left, right, verdict):
     cells = (SET_05, SET_10, RIGL_05, RIGL_10)
-    assert judge(SPREAD, runs(dict(zip(cells, left + right, strict=True)))).verdict == verdict
+    assert answer(SPREAD, runs(dict(zip(cells, left + right, strict=True)))).word == verdict
 
 
 def test_one_odd_run_would_be_enough_without_leaving_it_out():
@@ -82,22 +86,24 @@ def test_one_odd_run_would_be_enough_without_leaving_it_out():
     assert (left - right).low > 0
 
 
-@pytest.mark.parametrize("claim", [SPREAD, COLLAPSES])
+@pytest.mark.parametrize("claim", [SPREAD, BROKEN])
 def test_not_enough_runs_names_the_cells(claim):
     few = {SET_05: STEADY, SET_10: [90.0, None, None], RIGL_05: STEADY}
-    verdict = judge(claim, runs(few, collapsed={(SET_05, 0)}))
-    assert (verdict.verdict, verdict.missing, verdict.collapsed) == ("not enough runs", (SET_10, RIGL_10), 1)
-    assert math.isnan(verdict.difference)
+    verdict = answer(claim, runs(few, collapsed={(SET_05, 0)}))
+    assert (verdict.word, verdict.missing, verdict.broken) == ("not enough runs", (SET_10, RIGL_10), (1, 0))
+    assert math.isnan(verdict.interval[0]) and verdict.pairs == ()
 
 
 def test_two_runs_on_each_side_have_none_to_spare():
-    verdict = judge(ONE_PAIR, runs({SET_10: [10.0, 90.0], RIGL_10: [90.0, 90.1]}))
-    assert (verdict.verdict, verdict.low, verdict.n) == ("inconclusive", -math.inf, 4)
+    frame = runs({SET_10: [10.0, 90.0], RIGL_10: [90.0, 90.1]})
+    verdict = answer(ONE_PAIR, frame, "quick")
+    assert (verdict.outcome, verdict.interval[0], verdict.n) == ("undecided", -math.inf, 4)
+    assert answer(ONE_PAIR, frame).word == "not enough runs", "full scale: three of each"
 
 
 def test_seeds_need_not_be_the_same_and_absent_runs_do_not_count():
     full, part = [70.0, 80.0, 90.0], [None, None, None, 70.0, 80.0, 90.0]
-    verdicts = [judge(ONE_PAIR, runs({SET_10: values, RIGL_10: STEADY})) for values in (full, part)]
+    verdicts = [answer(ONE_PAIR, runs({SET_10: values, RIGL_10: STEADY})) for values in (full, part)]
     assert verdicts[0] == verdicts[1]
 
 
@@ -106,52 +112,64 @@ def test_seeds_need_not_be_the_same_and_absent_runs_do_not_count():
     [
         (6, 0, "reproduced"),
         (5, 0, "reproduced"),
-        (1, 0, "inconclusive"),
-        (0, 0, "inconclusive"),
+        (1, 0, "undecided"),
+        (0, 0, "undecided"),
         (0, 6, "contradicted"),
     ],
 )
-def test_collapsed_runs_are_counted(left, right, verdict):
+def test_broken_runs_are_counted(left, right, verdict):
     lost = {(cell, seed) for cell, seed in itertools.product((SET_05, SET_10), range(3))}
     saved = {(cell, seed) for cell, seed in itertools.product((RIGL_05, RIGL_10), range(3))}
     frame = runs(
         dict.fromkeys((SET_05, SET_10, RIGL_05, RIGL_10), STEADY),
         collapsed=set(sorted(lost, key=str)[:left]) | set(sorted(saved, key=str)[:right]),
     )
-    found = judge(COLLAPSES, frame)
-    assert (found.verdict, found.collapsed, found.n) == (verdict, left + right, 12)
-    assert found.difference == pytest.approx((left - right) / 6 * 100)
+    found = answer(BROKEN, frame)
+    assert (found.word, found.broken, found.n) == (verdict, (left, right), 12)
+    assert found.estimate.value == pytest.approx((left - right) / 6 * 100)
 
 
-def test_share_of_collapsed_runs_has_exact_limits():
-    none, all_ = collapses(0, 3), collapses(3, 3)
+def test_a_run_far_below_its_cell_counts_as_broken():
+    values = {cell: list(90 + np.roll([0, 0.1, 0.2], place)) for place, cell in enumerate((SET_05, SET_10, RIGL_05))}
+    frame = runs(values | {RIGL_10: [90.0, 90.1, 60.0, 90.2]})
+    assert answer(BROKEN, frame).broken == answer(SPREAD, frame).broken == (0, 1)
+
+
+@pytest.mark.parametrize("claim", [SPREAD, BROKEN])
+def test_p_is_the_level_at_which_the_interval_ends_at_0(claim):
+    frame = runs({SET_05: [85.0, 95.0, 90.0], SET_10: [95.0, 86.0, 90.0], RIGL_05: STEADY, RIGL_10: STEADY})
+    lost = {(cell, seed) for cell in (SET_05, SET_10) for seed in range(3)}
+    frame["collapsed"] = [(cell, seed) in lost for cell in (SET_05, SET_10, RIGL_05, RIGL_10) for seed in range(3)]
+    found = answer(claim, frame)
+    assert found.outcome == judge.SUPPORTED and 0 < found.p < 0.05
+    if claim is BROKEN:
+        low = (share(6, 6, 1 - found.p) - share(0, 6, 1 - found.p)).low
+    else:
+        sides = [[np.array(frame["test_accuracy"][i : i + 3]) for i in places] for places in ((0, 3), (6, 9))]
+        low = instability._spreads(*sides, 1 - found.p).low
+    assert low == pytest.approx(0, abs=1e-6)
+    other = judge.by_runs(replace(statements.CIFAR10[0], pairs=SPREAD.pairs, every=False), Runs(frame), "paper")
+    assert judge.together([found, other], ())[0].outcome == judge.SUPPORTED, "beside one that cannot tell"
+
+
+def test_share_of_broken_runs_has_exact_limits():
+    none, all_ = share(0, 3), share(3, 3)
     assert none.low == 0 and none.high == pytest.approx(100 * (1 - 0.025 ** (1 / 3)))  # (1 - p)³ = 2.5 %
     assert all_.high == 100 and all_.low == pytest.approx(100 * 0.025 ** (1 / 3))
 
 
-@pytest.mark.parametrize(("collapsed", "n"), [(1, 3), (2, 3), (1, 12), (7, 12)])
-def test_exact_limits_are_clopper_and_pearsons(collapsed, n):
-    found, oracle = collapses(collapsed, n), stats.binomtest(collapsed, n).proportion_ci(0.95, "exact")
+@pytest.mark.parametrize(("lost", "n"), [(1, 3), (2, 3), (1, 12), (7, 12)])
+def test_exact_limits_are_clopper_and_pearsons(lost, n):
+    found, oracle = share(lost, n), stats.binomtest(lost, n).proportion_ci(0.95, "exact")
     assert (found.low, found.high) == pytest.approx((100 * oracle.low, 100 * oracle.high))
 
 
-def test_a_verdict_on_collapses_agrees_with_fishers_exact_test():
+def test_an_answer_on_broken_runs_agrees_with_fishers_exact_test():
     for left, right in itertools.product(range(7), range(13)):
-        low = (collapses(left, 6) - collapses(right, 12)).low
+        low = (share(left, 6) - share(right, 12)).low
         p = stats.fisher_exact([[left, 6 - left], [right, 12 - right]], alternative="greater").pvalue
         assert p < 0.05 or low <= 0
         assert p > 0.005 or low > 0
-
-
-def test_a_verdict_on_printed_values_is_never_bolder_than_the_f_test():
-    found = []
-    for ratio in np.linspace(1, 12, 111):
-        values = printed({SET_10: (90.0, ratio * 0.2), RIGL_10: (90.0, 0.2)})
-        p = stats.f.sf(ratio**2, 2, 2)
-        found.append((judge_published(ONE_PAIR, values).verdict == "reproduced", p < 0.025))
-    assert all(exact for ours, exact in found if ours)
-    assert sum(exact for _, exact in found) - sum(ours for ours, _ in found) in range(15)  # but hardly more careful
-    assert found[-1] == (True, True) and found[0] == (False, False)
 
 
 def test_the_interval_covers_the_difference_of_normal_noise():
@@ -164,29 +182,11 @@ def test_the_interval_covers_the_difference_of_normal_noise():
     assert 0.935 < inside / 1000 < 0.99
 
 
-def values_of_the_report():
-    return with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
-
-
-def test_what_the_printed_spreads_say():
-    with open(grids.PUBLISHED / "table2_cifar10.csv") as file:
-        rows = {(r["method"], r["init"], r["multiplier"], r["density"]): r for r in csv.DictReader(file)}
-    std = {key: float(row["accuracy_std"]) for key, row in rows.items()}
-    longer = std["SET", "Random", "2", "0.1"]
-    others = [("RigL", "Random", "2", "0.1"), ("SET", "Random", "1", "0.1"), ("SET", "Random", "2", "0.2")]
-    found = [judge_published(claim, values_of_the_report()) for claim in statements.INSTABILITY]
-    for verdict, other in zip(found, others, strict=False):
-        assert verdict.difference == pytest.approx(longer - std[other])
-        assert verdict.low == pytest.approx(by_printed(longer, std[other]), rel=1e-5)
-        assert (verdict.verdict, verdict.n) == ("reproduced", 6)
-        assert {cell.density for cell in verdict.missing} <= {0.05, 0.5}
-    assert found[-1].verdict == "not printed"  # the report does not count collapsed runs
-
-
-def by_printed(left, right):
-    low, high = QUANTILES[2]
-    below, above = left * (1 - math.sqrt(2 / high)), right * (math.sqrt(2 / low) - 1)
-    return left - right - math.hypot(below, above)
+def test_printed_deviations_answer_nothing():
+    """Of three runs each; one run makes all of the only large one."""
+    for claim in statements.INSTABILITY:
+        found = by_print(claim, Printed(table2()))
+        assert (found.word, found.missing, found.pairs) == ("not printed", claim.cells, ())
 
 
 def test_the_grid_trains_every_cell_of_the_claims():
@@ -205,21 +205,20 @@ def test_each_claim_leaves_out_one_reason():
     )
 
 
-def test_the_scoreboard_shows_them_beside_other_claims():
+def test_the_board_shows_them_beside_other_claims():
     frame = runs({SET_05: [85.0, 95.0, 90.0], SET_10: [95.0, 86.0, 90.0], RIGL_05: STEADY, RIGL_10: STEADY})
-    ours = [judge(SPREAD, frame), judge_means(replace(statements.CIFAR10[0], pairs=SPREAD.pairs), frame)]
-    shown = tables.scoreboard(ours, [judge_published(SPREAD, values_of_the_report())]).data
-    assert shown["tested"][0] == "spread: standard deviations over seeds, difference > 0"
-    assert shown["published"][0].startswith("+15.08") and "reproduced" in shown["verdict"][0]
-    assert "inconclusive" in shown["verdict"][1]  # the mean difference cannot tell
+    assert SPREAD.statement == "standard deviations over seeds, difference > 0"
+    assert BROKEN.statement == "shares of broken runs, in percent, difference > 0"
+    shown = board.cell(answer(SPREAD, frame, "quick"))
+    assert "✓\xa0same direction" in shown and "+4.66 [" in shown and "n\xa0=\xa012" in shown
 
 
 def test_summary_has_every_cell_once():
     frame = runs({SET_10: [90.0, 10.0, 92.0], RIGL_10: [91.0]}, collapsed={(SET_10, 1)})
-    table = instability.summary([SPREAD, COLLAPSES], frame, values_of_the_report())
+    table = instability.summary([SPREAD, BROKEN], Runs(frame), table2())
     assert list(table.index) == [cell.label for cell in (SET_05, RIGL_05, SET_10, RIGL_10)]
     row = table.loc["SET 2× at 0.1"]
-    assert row["", "n"] == 3 and row["collapsed (%)", "ours"] == pytest.approx(100 / 3)
+    assert row["", "n"] == 3 and row["broken (%)", "ours"] == pytest.approx(100 / 3)
     assert row["standard deviation", "ours"] == pytest.approx(statistics.stdev([90, 10, 92]))
     assert row["standard deviation", "published"] == 15.33
     assert table.loc["RigL 2× at 0.1"]["standard deviation"].isna().tolist() == [False, True, True, True]
@@ -227,10 +226,10 @@ def test_summary_has_every_cell_once():
 
 
 def test_bad_claims_and_runs_are_refused():
-    with pytest.raises(ValueError, match=r"unknown measure 'mean'.*spread, collapses"):
+    with pytest.raises(ValueError, match=r"unknown measure 'mean'.*spread, broken"):
         replace(SPREAD, measure="mean")
     with pytest.raises(ValueError, match="unknown relation 'beats'"):
         replace(SPREAD, relation="beats")
     frame = runs({SET_10: STEADY, RIGL_10: STEADY})
     with pytest.raises(ValueError, match=r"SET 2× at 0.1 has several runs of one seed"):
-        judge(ONE_PAIR, frame.assign(seed=0))
+        answer(ONE_PAIR, frame.assign(seed=0))

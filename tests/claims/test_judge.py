@@ -1,240 +1,185 @@
-"""Verdicts on claims: synthetic runs with known answers, intervals by hand and by scipy's paired test."""
+"""Answers: each relation with hand-set estimates; which runs a scale needs; what survives beside other claims."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from frames import printed, runs
-from scipy import stats
 
-from rigl_nb.claims import statements
-from rigl_nb.claims.judge import Cell, Claim, judge, judge_published, with_reference
-from rigl_nb.experiments import grids
+from rigl_nb.claims import judge
+from rigl_nb.claims.claim import Cell, Claim
+from rigl_nb.claims.judge import Answer, by_print, by_runs, decide, together
+from rigl_nb.claims.model import Estimate, Printed, Runs
 
-RIGL, SET, DENSE = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1), Cell("Dense")
-BETTER = Claim("RigL over SET", "better", "5.1", ((RIGL, SET),))
-AS_GOOD = Claim("RigL like SET", "matches", "5.1", ((RIGL, SET),), "matches", 0.3)
-NOT_WORSE = replace(AS_GOOD, relation="at least matches")
-
-
-def test_interval_by_hand():
-    # Differences 1, 2, 3: mean 2, std 1, t(0.975, 2) = 4.3027, half width 4.3027 / sqrt(3) = 2.4841.
-    verdict = judge(BETTER, runs({RIGL: [91.0, 92.0, 93.0], SET: [90.0, 90.0, 90.0]}))
-    assert verdict.n == 3
-    assert verdict.difference == pytest.approx(2.0)
-    assert (verdict.low, verdict.high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-4)
-    assert verdict.verdict == "inconclusive"
+A, B, C, D = (Cell(name, "ERK", 0.1) for name in ("RigL", "SET", "Static", "SNFS"))
+BETTER = Claim("A over B", "better", "5.1", ((A, B),))
+NOT_WORSE, LIKE = (replace(BETTER, relation=word, margin=0.3) for word in ("at least matches", "matches"))
+NOT_BETTER = replace(BETTER, relation="not better")
+BY_FAR = replace(BETTER, margin=0.5)
+YES, NO, SAME, OPEN = judge.SUPPORTED, judge.OPPOSITE, judge.NO_DIFFERENCE, judge.UNDECIDED
 
 
-def test_pooled_interval_equals_scipys_paired_test():
-    rng = np.random.default_rng(0)
-    left, right = Cell("RigL", "Random", 0.2, 2), Cell("RigL", "Random", 0.2)
-    values = {cell: list(90 + rng.normal(size=3)) for cell in (RIGL, SET, left, right)}
-    verdict = judge(replace(BETTER, pairs=((RIGL, SET), (left, right))), runs(values))
-    oracle = stats.ttest_rel(values[RIGL] + values[left], values[SET] + values[right])
-    interval = oracle.confidence_interval(0.95)
-    assert verdict.n == 6
-    assert (verdict.low, verdict.high) == pytest.approx((interval.low, interval.high))
+def at(value, error=0.05, freedom=20):
+    """Half of the 95 % interval is 2.086 errors, of the 90 % interval 1.725."""
+    return Estimate(value, error, freedom)
 
 
-@pytest.mark.parametrize(
-    ("gain", "outperforms", "at_least_matches", "matches"),
-    [
-        (1.0, "reproduced", "reproduced", "contradicted"),
-        (0.2, "reproduced", "reproduced", "reproduced"),
-        (-0.2, "contradicted", "reproduced", "reproduced"),
-        (-0.5, "contradicted", "contradicted", "contradicted"),
-    ],
-)
-def test_relations(gain, outperforms, at_least_matches, matches):
-    noise = np.array([-0.01, 0.0, 0.01])
-    frame = runs({RIGL: list(90 + gain + noise), SET: [90.0, 90.0, 90.0]})
-    found = [judge(claim, frame).verdict for claim in (BETTER, NOT_WORSE, AS_GOOD)]
-    assert found == [outperforms, at_least_matches, matches]
+TABLE = [
+    # claim, clear yes, clear no, small, wide
+    (BETTER, (1.0, YES), (-1.0, NO), (0.05, SAME), OPEN),
+    (BY_FAR, (1.0, YES), (0.2, NO), (0.45, OPEN), OPEN),
+    (NOT_WORSE, (0.0, YES), (-0.5, NO), (-0.3, OPEN), OPEN),
+    (LIKE, (0.1, YES), (0.5, NO), (0.3, OPEN), OPEN),
+    (NOT_BETTER, (0.05, YES), (0.2, NO), (-0.05, YES), OPEN),
+]
 
 
-@pytest.mark.parametrize("claim", [BETTER, NOT_WORSE, AS_GOOD])
-def test_wide_interval_is_inconclusive(claim):
-    frame = runs({RIGL: [88.0, 90.0, 92.0], SET: [90.0, 90.0, 90.0]})
-    assert judge(claim, frame).verdict == "inconclusive"
+@pytest.mark.parametrize(("claim", "yes", "no", "small", "wide"), TABLE, ids=lambda one: getattr(one, "relation", ""))
+def test_decisions(claim, yes, no, small, wide):
+    for value, outcome in (yes, no, small):
+        found, p = decide(claim, at(value), (at(value),))
+        assert (found, p <= judge.LEVEL) == (outcome, outcome != OPEN)
+    assert decide(claim, at(0.1, 2.0), (at(0.1, 2.0),)) == (wide, 1.0)
+    unknown = Estimate(5.0, math.nan, math.nan)
+    assert decide(claim, unknown, (unknown,)) == (OPEN, 1.0), "one run a cell: nothing tells how much they differ"
 
 
-def test_margin_moves_the_line():
-    frame = runs({RIGL: [91.0, 91.01, 91.02], SET: [90.0, 90.0, 90.0]})
-    assert judge(replace(BETTER, margin=0.9), frame).verdict == "reproduced"
-    assert judge(replace(BETTER, margin=1.2), frame).verdict == "contradicted"
+@pytest.mark.parametrize("error", [0.02, 0.1, 0.5])
+def test_outcomes_are_where_intervals_lie(error):
+    """Every difference from −2 to 2: a two-sided 95 % interval for "better", a 90 % one inside the margin for "like"."""
+    for value in np.linspace(-2, 2, 401):
+        one = at(value, error)
+        (low, high), (inner, outer) = one.interval(0.95), one.interval(0.90)
+        inside = inner > -0.3 and outer < 0.3
+        better = YES if low > 0 else NO if high < 0 else SAME if inside else OPEN
+        expected = {
+            BETTER: better,
+            BY_FAR: YES if low > 0.5 else NO if high < 0.5 else OPEN,
+            NOT_WORSE: YES if inner > -0.3 else NO if high < -0.3 else OPEN,
+            LIKE: YES if inside else NO if low > 0.3 or high < -0.3 else OPEN,
+            NOT_BETTER: NO if low > 0 else YES if outer < 0.3 else OPEN,
+        }
+        assert {claim: decide(claim, one, (one,))[0] for claim in expected} == expected
 
 
-def test_seeds_are_paired():
-    # Unpaired, the spread of 10 points would hide a steady gain of 1.
-    frame = runs({RIGL: [81.0, 86.01, 91.0], SET: [80.0, 85.0, 90.0]})
-    shuffled = frame.sample(frac=1, random_state=1)
-    assert judge(BETTER, frame).verdict == "reproduced"
-    assert judge(BETTER, shuffled) == judge(BETTER, frame)
+def test_a_claim_about_each_pair_needs_all_of_them():
+    each = replace(BETTER, pairs=((A, B), (A, C), (A, D)), every=True)
+    mean = replace(each, every=False)
+    good, bad, open_, small = at(1.0), at(-1.0), at(0.1, 0.5), at(0.01)
+    assert decide(each, good, (good, good, good))[0] == YES
+    assert decide(each, good, (good, good, open_)) == (OPEN, 1.0)
+    assert decide(mean, good, (good, good, open_))[0] == YES, "a mean needs the mean alone"
+    assert decide(each, good, (good, good, bad))[0] == NO
+    assert decide(each, small, (small, small, small))[0] == SAME
+    assert decide(each, small, (small, small, open_))[0] == OPEN
+    one = at(-0.115)  # p 0.032 alone, of three pairs 0.097
+    assert decide(BETTER, one, (one,))[0] == NO and decide(each, good, (good, good, one))[0] == OPEN
+    p = decide(each, good, (at(1.0), at(0.2), at(0.15)))[1]
+    assert p == pytest.approx(2 * at(0.15).above(0)), "the least clear pair decides"
 
 
-def test_a_seed_that_only_one_side_has_is_left_out():
-    verdict = judge(BETTER, runs({RIGL: [91.0, 91.2, 50.0], SET: [90.0, 90.0, None]}))
-    assert verdict.n == 2
-    assert verdict.difference == pytest.approx(1.1)
+def test_equal_values_do_not_crash():
+    none = Estimate(0.0, 0.0, math.inf)
+    found = [decide(claim, none, (none,))[0] for claim in (BETTER, NOT_WORSE, LIKE, NOT_BETTER)]
+    assert found == [SAME, YES, YES, YES]
+    exact = Estimate(0.2, 0.0, math.inf)
+    assert decide(BETTER, exact, (exact,)) == (YES, 0.0) and decide(NOT_BETTER, exact, (exact,)) == (NO, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("rigl", "set_", "missing"),
-    [
-        ([91.0, None, None], [90.0, 90.0, 90.0], (RIGL,)),
-        ([91.0, None, None], [None, None, None], (RIGL, SET)),
-        ([91.0, 91.0, None, None], [None, None, 90.0, 90.0], (RIGL, SET)),  # two runs each, no common seed
-    ],
-)
-def test_not_enough_runs_names_the_cells(rigl, set_, missing):
-    verdict = judge(BETTER, runs({RIGL: rigl, SET: set_}))
-    assert (verdict.verdict, verdict.missing, verdict.n) == ("not enough runs", missing, 0)
-    assert math.isnan(verdict.difference)
+def test_words_belong_to_the_scale():
+    words = {scale: [Answer(BETTER, scale, one).word for one in (YES, NO, SAME, OPEN)] for scale in judge.SCALES}
+    assert words["printed"] == ["supported", "not supported", "not supported", "undecided"]
+    assert words["quick"] == words["short"] == ["same direction", "opposite", "cannot tell", "cannot tell"]
+    assert words["paper"] == ["reproduced", "contradicted", "no practical difference", "undecided"]
+    assert Answer(BETTER, "paper", judge.NOT_ENOUGH).word == "not enough runs"
 
 
-def test_cells_that_no_row_mentions():
-    verdict = judge(BETTER, runs({DENSE: [93.0, 93.0]}))
-    assert verdict.missing == (RIGL, SET)
+TWO = replace(BETTER, pairs=((A, B), (C, D)))
 
 
-def test_other_data_is_no_evidence():
-    digits = replace(RIGL, data="digits"), replace(SET, data="digits")
-    assert judge(BETTER, runs({cell: [90.0, 91.0] for cell in digits})).verdict == "not enough runs"
+def noisy(*cells, seeds=3, gain=0.0, std=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    return {cell: list(90 + (cell in (A, C)) * gain + rng.normal(0, std, seeds)) for cell in cells}
 
 
-def test_identical_values_do_not_crash():
-    frame = runs({RIGL: [90.0, 90.0], SET: [90.0, 90.0]})
-    better, like = judge(BETTER, frame), judge(AS_GOOD, frame)
-    assert (better.verdict, better.low, better.high) == ("inconclusive", 0.0, 0.0)
-    assert like.verdict == "reproduced"
+def test_full_scale_needs_the_fixed_number_of_seeds_in_every_cell():
+    values = noisy(A, B, C, D, gain=2.0)
+    assert by_runs(TWO, Runs(runs(values)), "paper").outcome == YES
+    values[D][1] = None
+    found = by_runs(TWO, Runs(runs(values)), "paper")
+    assert (found.outcome, found.missing, found.pairs, found.n) == (judge.NOT_ENOUGH, (D,), (), 11)
+    assert by_runs(replace(TWO, seeds=2), Runs(runs(values)), "paper").outcome == YES
+    assert by_runs(replace(TWO, seeds=4), Runs(runs(values)), "paper").missing == (A, B, C, D)
 
 
-def test_collapsed_runs_stay_in_the_numbers():
-    frame = runs({RIGL: [91.0, 91.0, 91.0], SET: [90.0, 10.0, 90.0]}, collapsed={(SET, 1)})
-    verdict = judge(BETTER, frame)
-    assert (verdict.n, verdict.collapsed) == (3, 1)
-    assert verdict.difference == pytest.approx((1 + 81 + 1) / 3)
+@pytest.mark.parametrize("scale", ["quick", "short"])
+def test_small_scales_leave_out_pairs_and_name_their_cells(scale):
+    values = noisy(A, B, C, gain=2.0) | {D: [None]}
+    found = by_runs(TWO, Runs(runs(values)), scale)
+    assert (found.missing, found.n, len(found.pairs), found.agree) == ((D,), 6, 1, 1)
+    assert found.estimate == Runs(runs(values)).estimate(((A, B),)) == found.pairs[0]
+    assert (found.outcome, found.word) == (YES, "same direction")
+    none = by_runs(TWO, Runs(runs(noisy(B, C))), scale)
+    assert (none.outcome, none.missing, none.n) == (judge.NOT_ENOUGH, (A, D), 6) and math.isnan(none.interval[0])
 
 
-def test_dense_has_no_initialization_as_none_or_nan():
-    claim = Claim("like Dense", "matches", "5.1", ((RIGL, DENSE),), "matches", 0.3)
-    frame = runs({RIGL: [93.0, 93.1], DENSE: [93.0, 93.1]})
-    assert judge(claim, frame).n == 2
-    assert judge(claim, frame.assign(init=frame["init"].astype(object).where(frame["init"].notna(), None))).n == 2
-    assert DENSE.rows(frame)["method"].unique().tolist() == ["Dense"]
+def test_one_run_a_cell_is_enough_where_others_tell_the_noise():
+    one = {A: [92.0], B: [90.0]}
+    alone = by_runs(BETTER, Runs(runs(one)), "quick")
+    assert (alone.outcome, alone.estimate.value, alone.p) == (OPEN, 2.0, 1.0)
+    assert by_runs(BETTER, Runs(runs(one), others=runs(noisy(C, D, seeds=6))), "quick").outcome == YES
 
 
-def test_two_runs_of_one_seed_are_refused():
-    frame = runs({RIGL: [91.0, 91.0], SET: [90.0, 90.0]})
-    with pytest.raises(ValueError, match=r"RigL \(ERK\) at 0.1 has several runs of one seed"):
-        judge(BETTER, pd.concat([frame, frame]))
+def test_broken_runs_are_apart_and_beside_it():
+    values = noisy(A, B, C, D, seeds=4, gain=2.0)
+    values[A][3] = 20.0
+    found = by_runs(BETTER, Runs(runs(values)), "paper")
+    assert (found.broken, found.n, found.outcome) == ((1, 0), 8, YES)
+    assert found.estimate.value == pytest.approx(np.mean(values[A][:3]) - np.mean(values[B]))
+    assert found.whole.value == pytest.approx(np.mean(values[A]) - np.mean(values[B]))
+    assert by_runs(replace(BETTER, pairs=((C, D),)), Runs(runs(values)), "paper").whole is None
+    lost = by_runs(BETTER, Runs(runs(values, collapsed={(A, seed) for seed in range(4)})), "paper")
+    assert (lost.outcome, lost.missing, lost.broken) == (judge.NOT_ENOUGH, (A,), (4, 0))
 
 
-def test_published_interval_equals_scipys_welch():
-    verdict = judge_published(BETTER, printed({RIGL: (92.4, 0.06), SET: (92.2, 0.04)}))
-    oracle = stats.ttest_ind_from_stats(92.4, 0.06, 3, 92.2, 0.04, 3, equal_var=False)
-    error = math.sqrt(0.06**2 / 3 + 0.04**2 / 3)
-    half = stats.t.ppf(0.975, 1 / ((0.6923**2 + 0.3077**2) / 2)) * error  # shares of the variance: 9/13, 4/13
-    assert verdict.difference == pytest.approx(0.2)
-    assert (verdict.low, verdict.high) == pytest.approx((0.2 - half, 0.2 + half), rel=1e-3)
-    assert verdict.difference / error == pytest.approx(oracle.statistic)
-    assert (verdict.verdict == "reproduced") == (oracle.pvalue < 0.05)
-    assert verdict.n == 3
+def test_known_numbers_are_of_the_reports_length():
+    fixed = replace(A, data="original")
+    claim, runs_ = replace(LIKE, pairs=((A, fixed),)), Runs(runs(noisy(A)), {fixed: 90.0})
+    assert by_runs(claim, runs_, "paper").outcome == YES
+    for scale in judge.SMALL:
+        assert (by_runs(claim, runs_, scale).outcome, by_runs(claim, runs_, scale).pairs) == (judge.NOT_ENOUGH, ())
 
 
-def test_published_cell_in_two_pairs_counts_once():
-    other = Cell("RigL", "Random", 0.5)
-    claim = replace(BETTER, pairs=((RIGL, DENSE), (other, DENSE)))
-    verdict = judge_published(claim, printed({RIGL: (93.0, 0.2), other: (93.2, 0.2), DENSE: (93.4, 0.1)}))
-    error = math.sqrt((0.2**2 / 4 + 0.2**2 / 4 + 0.1**2) / 3)  # the dense mean enters with weight 1, not 1/2 twice
-    freedom = error**4 / (2 * (0.2**2 / 12) ** 2 / 2 + (0.1**2 / 3) ** 2 / 2)
-    assert verdict.difference == pytest.approx(-0.3)
-    assert verdict.high - verdict.difference == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+def test_other_data_is_no_evidence_and_two_runs_of_a_seed_are_refused():
+    other = runs({replace(cell, data="digits"): [90.0, 91.0, 92.0] for cell in (A, B)})
+    assert by_runs(BETTER, Runs(other), "paper").missing == (A, B)
+    frame = runs(noisy(A, B)).assign(seed=0)
+    with pytest.raises(ValueError, match="several runs of one seed"):
+        by_runs(BETTER, Runs(frame), "quick")
 
 
-def test_published_without_spread_or_without_cells():
-    same = judge_published(BETTER, printed({RIGL: (92.0, 0.0), SET: (92.0, 0.0)}))
-    assert (same.verdict, same.low, same.high) == ("inconclusive", 0.0, 0.0)
-    absent = judge_published(BETTER, printed({RIGL: (92.0, 0.1)}))
-    assert (absent.verdict, absent.missing) == ("not printed", (SET,))
+def test_printed_pairs_that_are_there_are_judged():
+    table = Printed(printed({A: (92.4, 0.06), B: (91.2, 0.04), C: (91.0, 0.05)}))
+    found = by_print(TWO, table)
+    assert (found.scale, found.outcome, found.missing, found.n) == ("printed", YES, (D,), 6)
+    assert found.estimate == table.estimate(((A, B),)) and found.agree == 1
+    absent = by_print(replace(BETTER, pairs=((C, D),)), table)
+    assert (absent.outcome, absent.missing, absent.n) == (judge.NOT_PRINTED, (D,), 0)
 
 
-def test_published_pairs_that_are_printed_are_judged():
-    other = Cell("RigL", "ERK", 0.05)
-    claim = replace(BETTER, pairs=((RIGL, SET), (other, SET)))
-    verdict = judge_published(claim, printed({RIGL: (92.4, 0.06), SET: (92.2, 0.04)}))
-    assert (verdict.n, verdict.missing) == (3, (other,))
+def test_together_adjusts_first_claims_by_holm_and_others_by_benjamini_and_hochberg():
+    def answer(name, p, outcome=YES, pairs=(at(1.0),)):
+        return Answer(replace(BETTER, name=name), "paper", outcome, at(1.0), pairs, p=p, adjusted=p)
 
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"relation": "beats"}, "unknown relation 'beats'.*outperforms"),
-        ({"relation": "matches"}, "margin 0.0"),
-        ({"margin": -0.1}, "margin -0.1"),
-        ({"pairs": ()}, "compares no cells"),
-    ],
-)
-def test_bad_claims_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(BETTER, **change)
-
-
-@pytest.mark.parametrize(
-    ("cell", "name"),
-    [
-        (Cell("Static", "Random", 0.1), "Static"),
-        (Cell("SET", "ERK", 0.1), "SET (ERK)"),
-        (Cell("RigL", "ERK", 0.1, 2), "RigL 2× (ERK)"),
-        (Cell("RigL", "Random", 0.1, 2), "RigL 2×"),
-        (Cell("Small-Dense", None, 0.1), "Small-Dense"),
-        (DENSE, "Dense"),
-    ],
-)
-def test_row_names_are_the_reports(cell, name):
-    assert cell.name == name
-
-
-def test_statements():
-    assert [claim.statement for claim in (BETTER, NOT_WORSE, AS_GOOD)] == [
-        "difference > 0",
-        "difference > -0.3",
-        "difference within ±0.3",
+    given = [
+        *(answer(name, p) for name, p in (("x", 0.04), ("a", 0.02), ("y", 0.01), ("b", 0.03))),
+        answer("z", 1.0, OPEN),
+        answer("w", 1.0, judge.NOT_ENOUGH, ()),
     ]
-
-
-def report_values() -> pd.DataFrame:
-    return with_reference(grids.published("table2_cifar10"), grids.published("table4_tuning"))
-
-
-def test_reference_values_fill_density_one_half_once():
-    values = report_values()
-    half = Cell("RigL", "ERK", 0.5).rows(values)
-    assert half[["accuracy_mean", "accuracy_std"]].to_numpy().tolist() == [[93.4, 0.14]]
-    assert len(Cell("RigL", "ERK", 0.1).rows(values)) == 1
-    assert len(values) == len(grids.published("table2_cifar10")) + 2
-
-
-def test_what_the_printed_numbers_say_about_the_claims():
-    found = {claim.name: judge_published(claim, report_values()) for claim in statements.CIFAR10}
-    assert found["SET over Static"].difference == pytest.approx(((91.3 - 89.1) + (92.7 - 91.2)) / 2)
-    assert found["RigL 2× (ERK) over Pruning"].difference == pytest.approx(92.7 - 92.6)
-    assert found["RigL at 0.5 as good as Dense"].difference == pytest.approx((93.3 + 93.4) / 2 - 93.4)
-    assert found["SNFS over RigL"].difference == pytest.approx(((92.4 - 91.7) + (92.7 - 92.6)) / 2)
-    assert not any(found[name].missing for name in found if name != "RigL over SET, all densities")
-
-
-def test_the_grid_trains_every_cell_of_the_claims():
-    keys = ["method", "init", "density", "multiplier", "data"]
-    trained = {Cell(*(getattr(spec, key) for key in keys)) for spec in grids.specs("05_1", "paper")}
-    cells = {cell for claim in statements.CIFAR10 for pair in claim.pairs for cell in pair}
-    assert cells - trained == set()
-
-
-def test_claims_have_names_of_their_own_and_compare_different_cells():
-    names = [claim.name for claim in statements.CIFAR10]
-    assert len(set(names)) == len(names)
-    assert all(left != right for claim in statements.CIFAR10 for left, right in claim.pairs)
+    found = {one.claim.name: one for one in together(given, ("a", "b", "never asked"))}
+    assert list(found) == ["x", "a", "y", "b", "z", "w"], "the order stays"
+    assert [found[name].adjusted for name in "ab"] == pytest.approx([0.04, 0.04])  # 0.02 × 2, 0.03 × 1 but not below
+    assert [found[name].adjusted for name in "xyz"] == pytest.approx([0.06, 0.03, 1.0])  # of three: 0.04 × 3 / 2
+    assert [found[name].outcome for name in "axybz"] == [YES, OPEN, YES, YES, OPEN]
+    assert (found["x"].p, found["w"].outcome) == (0.04, judge.NOT_ENOUGH)

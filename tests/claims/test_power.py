@@ -1,55 +1,64 @@
 """What seeds can show, against simulated experiments and textbook values."""
 
+import math
+
 import numpy as np
-import pandas as pd
 import pytest
+from frames import runs
 from scipy import stats
 
 from rigl_nb.claims import power
-from rigl_nb.claims.judge import Cell, Claim, judge
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Estimate, Runs
 
 LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
 
 
-def experiments(difference, std, n, repeats=4000):
-    """Return the chance of an interval above 0, over simulated experiments."""
-    gaps = np.random.default_rng(0).normal(difference, std, (repeats, n))
-    half = stats.t.ppf(0.975, n - 1) * gaps.std(1, ddof=1) / np.sqrt(n)
-    return (gaps.mean(1) - half > 0).mean()
+def experiments(difference, std, pairs, seeds, repeats=4000):
+    """Return the chance of an interval above 0, over simulated experiments of pairs of cells with one variance."""
+    values = np.random.default_rng(0).normal(0, std, (repeats, 2, pairs, seeds))
+    gaps = difference + values[:, 0].mean((1, 2)) - values[:, 1].mean((1, 2))
+    error = np.sqrt(values.var(3, ddof=1).mean((1, 2)) * 2 / (pairs * seeds))
+    return (gaps - stats.t.ppf(0.975, 2 * pairs * (seeds - 1)) * error > 0).mean()
 
 
-@pytest.mark.parametrize(("difference", "std", "n"), [(0.5, 0.2, 3), (0.3, 0.2, 6), (0.1, 0.3, 12), (1.0, 0.2, 3)])
-def test_the_chance_is_that_of_simulated_experiments(difference, std, n):
-    assert power.chance(difference, std, n) == pytest.approx(experiments(difference, std, n), abs=0.03)
+@pytest.mark.parametrize(
+    ("difference", "std", "pairs", "seeds"), [(0.5, 0.2, 1, 3), (0.2, 0.2, 2, 3), (0.1, 0.3, 8, 4), (1.0, 0.2, 1, 2)]
+)
+def test_the_chance_is_that_of_simulated_experiments(difference, std, pairs, seeds):
+    found = power.chance(difference, *power.design(std, pairs, seeds))
+    assert found == pytest.approx(experiments(difference, std, pairs, seeds), abs=0.03)
 
 
-def test_the_half_width_is_what_judging_gives():
-    """Three differences that spread by exactly s around their mean."""
+def test_the_half_width_is_what_the_model_gives():
+    """Three runs a cell that spread by exactly s: error s √(2/3), four degrees of freedom."""
     s = 0.3
-    rows = [
-        {"method": c.method, "init": "ERK", "density": 0.1, "multiplier": 1, "data": "cifar10", "seed": seed}
-        | {"test_accuracy": 90 + value, "present": True, "collapsed": False}
-        for c, values in ((LEFT, (-s, 0, s)), (RIGHT, (0, 0, 0)))
-        for seed, value in enumerate(values)
-    ]
-    verdict = judge(Claim("x", "x", "5", ((LEFT, RIGHT),)), pd.DataFrame(rows))
-    assert (verdict.high - verdict.low) / 2 == pytest.approx(power.half_width(0.3, 3))
-    assert power.half_width(0.3, 3) == pytest.approx(4.3027 * s / 3**0.5, rel=1e-4)
+    found = Runs(runs({LEFT: [90 - s, 90, 90 + s], RIGHT: [80, 80 - s, 80 + s]})).estimate(((LEFT, RIGHT),))
+    low, high = found.interval()
+    (half,) = power.table(s, pairs=(1,))["half width"]
+    assert (high - low) / 2 == pytest.approx(half) == pytest.approx(2.7764 * s * (2 / 3) ** 0.5, rel=1e-4)
+    assert power.could_show(found) == pytest.approx(power.table(s, pairs=(1,))["detectable difference"].item())
 
 
 def test_what_is_detectable_is_found_with_that_chance_and_grows_with_noise():
-    for n in (3, 6, 24):
-        size = power.detectable(0.2, n)
-        assert power.chance(size, 0.2, n) == pytest.approx(0.8, abs=1e-6)
-        assert power.detectable(0.4, n) == pytest.approx(2 * size)
-    assert power.detectable(0.2, 6) < power.detectable(0.2, 3)
+    for freedom in (2, 4, 23):
+        size = power.detectable(0.2, freedom)
+        assert power.chance(size, 0.2, freedom) == pytest.approx(0.8, abs=1e-6)
+        assert power.detectable(0.4, freedom) == pytest.approx(2 * size)
+    assert power.detectable(0.2, 23) < power.detectable(0.2, 4)
+
+
+def test_a_known_error_is_the_normal_case_and_none_is_no_number():
+    assert power.could_show(Estimate(0.0, 0.1, math.inf)) == pytest.approx((1.959964 + 0.841621) * 0.1, rel=1e-4)
+    for nothing in (Estimate(1.0, math.nan, math.nan), Estimate(0.0, 0.0, math.inf)):
+        assert math.isnan(power.could_show(nothing))
 
 
 def test_seeds_needed_is_the_smallest_number_that_suffices():
-    for difference, cells in ((0.5, 1), (0.3, 2), (0.2, 8)):
-        seeds = power.seeds_needed(difference, 0.2, cells)
-        assert power.chance(difference, 0.2, seeds * cells) >= 0.8
-        assert seeds == 2 or power.chance(difference, 0.2, (seeds - 1) * cells) < 0.8
+    for difference, pairs in ((0.5, 1), (0.3, 2), (0.2, 8)):
+        seeds = power.seeds_needed(difference, 0.2, pairs)
+        assert power.chance(difference, *power.design(0.2, pairs, seeds)) >= 0.8
+        assert seeds == 2 or power.chance(difference, *power.design(0.2, pairs, seeds - 1)) < 0.8
     with pytest.raises(ValueError, match="difference 0"):
         power.seeds_needed(0, 0.2)
 
@@ -63,7 +72,7 @@ def test_pooling_is_the_root_of_the_mean_variance():
 
 def test_the_table_pools_seeds_and_cells():
     found = power.table(0.2)
-    assert found["n"].tolist() == [3, 6, 12, 24]
+    assert found["pairs of cells"].tolist() == [1, 2, 4, 8] and found["runs"].tolist() == [6, 12, 24, 48]
     assert found["half width"].is_monotonic_decreasing and found["detectable difference"].is_monotonic_decreasing
     assert (found["detectable difference"] > found["half width"]).all()
 

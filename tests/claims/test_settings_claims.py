@@ -2,8 +2,9 @@
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
-from statistics import fmean, stdev
+from statistics import fmean, variance
 
 import nbformat
 import pandas as pd
@@ -13,8 +14,9 @@ from scipy import stats
 
 from rigl_nb import paths
 from rigl_nb.claims import judge
-from rigl_nb.claims.judge import Cell
-from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, with_original
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Runs
+from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, originals
 from rigl_nb.experiments import grids
 
 RIGL, ALL = SETTINGS
@@ -33,7 +35,7 @@ CELLS = {cell_of(row): float(row["accuracy_original"]) for row in printed()}
 
 
 def judged(claim, frame):
-    return judge.judge(claim, with_original(frame, grids.published("table1")))
+    return judge.by_runs(claim, Runs(frame, originals(grids.published("table1"))), "paper")
 
 
 def shifted(offset, noise=0.01) -> pd.DataFrame:
@@ -53,70 +55,62 @@ def shifted(offset, noise=0.01) -> pd.DataFrame:
         (ALL, 0.4, "contradicted"),
     ],
 )
-def test_verdict_of_a_steady_difference(claim, offset, verdict):
+def test_answer_of_a_steady_difference(claim, offset, verdict):
     found = judged(claim, shifted(offset))
-    assert found.verdict == verdict
-    assert found.difference == pytest.approx(offset, abs=1e-9)
+    assert found.word == verdict
+    assert found.estimate.value == pytest.approx(offset, abs=1e-9)
 
 
 @pytest.mark.parametrize(("claim", "offset"), [(RIGL, 0.1), (RIGL, -0.1), (ALL, 0.3)])
-def test_an_interval_over_the_margin_is_inconclusive(claim, offset):
+def test_an_interval_over_the_margin_is_undecided(claim, offset):
     found = judged(claim, shifted(offset, noise=0.2))
-    assert found.low < offset < found.high and found.verdict == "inconclusive"
+    assert found.interval[0] < offset < found.interval[1] and found.word == "undecided"
 
 
-def test_interval_is_the_one_of_a_single_sample():
-    # The original's number has no spread, so the differences are one sample.
+def test_interval_of_a_pooled_sample_around_known_numbers():
+    """The originals have no spread: three cells of three runs, six degrees of freedom."""
     rigl = [cell for cell in CELLS if cell.method == "RigL"]
-    values = {cell: [CELLS[cell] + 0.01 * (place + 3 * seed) for seed in range(3)] for place, cell in enumerate(rigl)}
-    differences = [value - CELLS[cell] for cell, of_cell in values.items() for value in of_cell]
-    half = stats.t.ppf(0.975, 8) * stdev(differences) / 3
-    found = judged(RIGL, runs(values))
+    noise = [[0.01, 0.03, 0.02], [-0.05, 0.0, 0.02], [0.04, 0.01, -0.02]]
+    values = {cell: [CELLS[cell] + one for one in of_cell] for cell, of_cell in zip(rigl, noise, strict=True)}
+    half = stats.t.ppf(0.975, 6) * (fmean(variance(of_cell) for of_cell in noise) / 9) ** 0.5
+    found, mean = judged(RIGL, runs(values)), fmean(map(fmean, noise))
     assert found.n == 9
-    assert (found.low, found.high) == pytest.approx((fmean(differences) - half, fmean(differences) + half))
+    assert found.interval == pytest.approx((mean - half, mean + half))
 
 
 def test_without_runs_only_our_cells_are_missing():
     nothing = runs({cell: [None] * 3 for cell in CELLS})
     for claim, cells in ((RIGL, 3), (ALL, 10)):
         found = judged(claim, nothing)
-        assert (found.verdict, found.n, len(found.missing)) == ("not enough runs", 0, cells)
+        assert (found.word, found.n, len(found.missing)) == ("not enough runs", 0, cells)
         assert {cell.data for cell in found.missing} == {"cifar10"}
 
 
-def test_a_cell_with_one_run_is_named():
+def test_a_cell_with_too_few_runs_is_named():
     short = Cell("RigL", "ERK", 0.2)
-    values = {cell: [value, value, value] for cell, value in CELLS.items()} | {short: [93.8, None, None]}
+    values = {cell: [value, value, value] for cell, value in CELLS.items()} | {short: [93.8, None, 93.8]}
     assert judged(RIGL, runs(values)).missing == (short,)
-    assert judged(ALL, runs(values)).verdict == "not enough runs"
-    values[short] = [93.8, None, 93.8]
-    assert judged(RIGL, runs(values)).n == 8
+    assert judged(ALL, runs(values)).word == "not enough runs"
 
 
 def test_runs_of_other_data_are_no_evidence():
     frame = shifted(0.0).assign(data="digits")
-    assert judged(RIGL, frame).verdict == "not enough runs"
+    assert judged(RIGL, frame).word == "not enough runs"
 
 
-def test_a_collapsed_run_counts_and_is_marked_once():
+def test_a_broken_run_is_apart_and_marked_once():
     cell = Cell("RigL", "ERK", 0.1)
     values = {other: [value] * 3 for other, value in CELLS.items()} | {cell: [CELLS[cell], 10.0, CELLS[cell]]}
     found = judged(RIGL, runs(values, collapsed={(cell, 1)}))
-    assert (found.collapsed, found.n) == (1, 9)
-    assert found.difference == pytest.approx((10.0 - CELLS[cell]) / 9)
+    assert (found.broken, found.n) == ((1, 0), 9)
+    assert found.estimate.value == pytest.approx(0)
+    assert found.whole.value == pytest.approx((10.0 - CELLS[cell]) / 9)
 
 
-def test_every_run_stands_beside_the_number_of_its_cell():
-    frame = shifted(0.5)
-    both = with_original(frame, grids.published("table1"))
-    assert both.iloc[: len(frame)].equals(frame)
-    fixed = both[both["data"] == ORIGINAL]
-    assert len(fixed) == len(frame) == 3 * len(CELLS)
-    for row in printed():
-        cell = cell_of(row)
-        rows = Cell(cell.method, cell.init, cell.density, data=ORIGINAL).rows(fixed)
-        assert rows["test_accuracy"].tolist() == [float(row["accuracy_original"])] * 3
-        assert rows["seed"].tolist() == [0, 1, 2]
+def test_every_original_is_the_printed_number_of_its_cell():
+    found = originals(grids.published("table1"))
+    assert found == {replace(cell_of(row), data=ORIGINAL): float(row["accuracy_original"]) for row in printed()}
+    assert len(found) == len(CELLS) == 10
 
 
 def test_the_grid_trains_every_cell_of_the_claims_without_validation():
@@ -143,8 +137,8 @@ def test_the_reports_own_values_as_runs():
         for name, rows in {"all": printed(), "RigL": [row for row in printed() if row["method"] == "RigL"]}.items()
     }
     assert by_hand["RigL"] == [Decimal("0.1"), Decimal("0.0"), Decimal("0.1")]
-    assert judged(RIGL, frame).difference == pytest.approx(float(sum(by_hand["RigL"])) / 3)
-    assert judged(ALL, frame).difference == pytest.approx(float(sum(by_hand["all"])) / 10)
+    assert judged(RIGL, frame).estimate.value == pytest.approx(float(sum(by_hand["RigL"])) / 3)
+    assert judged(ALL, frame).estimate.value == pytest.approx(float(sum(by_hand["all"])) / 10)
 
 
 def said(start: str) -> list[str]:

@@ -18,11 +18,12 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
-    "claims": "judge power instability images inconsistencies statements.cells statements.beyond statements.cifar"
-    " statements.distribution statements.settings statements.tuning statements",
-    "report.figures": "style layers significance tables plots training live hover widgets",
+    "claims": "claim spread model several judge power instability images arithmetic printed inconsistencies"
+    " statements.cells statements.beyond statements.cifar statements.distribution statements.settings statements.tuning"
+    " statements",
+    "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
-    " beyond own_costs audit batches verdicts overview all_runs",
+    " beyond own_costs audit batches ladder overview all_runs",
     "report.pages": "execute pairs reference onefile build",
     "cli": "usage commands",
 }
@@ -147,7 +148,7 @@ def test_training_needs_no_table_plot_or_image_library():
 
 def test_verdicts_wait_for_no_statistics_library():
     """Only a comparison with `paper` runs loads it; it would take most notebooks most of a second."""
-    code = "import sys, rigl_nb.report.sections.verdicts\n"
+    code = "import sys, rigl_nb.report.sections.ladder\n"
     code += "print('scipy.special' in sys.modules, 'scipy.stats' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["True", "False"]

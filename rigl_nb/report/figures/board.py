@@ -60,9 +60,10 @@ def cell(answer: Answer | None) -> str:
 
 
 def ours(answer: Answer) -> str:
-    """The mean difference and its 95 % interval: "+0.17 [−0.01, +0.36]"."""
+    """The mean difference and its 95 % interval, where there is one: "+0.17 [−0.01, +0.36]"."""
     low, high = answer.interval
-    return f"{answer.estimate.value:+.2f} [{low:+.2f},\N{NO-BREAK SPACE}{high:+.2f}]".replace("-", "−")
+    ends = "" if isnan(low) else f" [{low:+.2f},\N{NO-BREAK SPACE}{high:+.2f}]".replace("-", "−")
+    return _value(answer.estimate) + ends
 
 
 def _details(answer: Answer) -> Iterable[str]:

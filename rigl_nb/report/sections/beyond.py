@@ -151,7 +151,8 @@ def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
     for rival, answer in judged.items():
         gain, low, high = (signed(value, "+.1f") for value in (answer.estimate.value, *answer.interval))
         shown = could_show(answer.estimate)
-        numbers = (gain, f"{low} to {high}", f"{shown:.1f}") if answer.pairs else (tables.NONE,) * 3
+        known = (f"{low} to {high}", f"{shown:.1f}") if not math.isnan(shown) else (tables.NONE, tables.NONE)
+        numbers = (gain, *known) if answer.pairs else (tables.NONE,) * 3
         known = "not told apart" if answer.pairs else judge.NOT_ENOUGH
         rows.append((f"best − {rival}", *numbers, answer.n, words.get(answer.outcome, known)))
     return pd.DataFrame(rows, columns=["", "points", "95 % interval", "could show", "runs", "the best is"])

@@ -9,7 +9,7 @@ from frames import printed, runs
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.report.figures import plots
 from rigl_nb.report.figures.style import METHOD_STYLE
 from rigl_nb.schedules import drop_fraction

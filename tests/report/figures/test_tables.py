@@ -6,7 +6,7 @@ import re
 import pytest
 from frames import runs
 
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
 

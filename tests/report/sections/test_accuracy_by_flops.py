@@ -7,8 +7,9 @@ import pytest
 from records import made, tiny
 
 from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell
-from rigl_nb.experiments import grids
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Printed, Runs
+from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.report.sections import accuracy_by_flops
 from rigl_nb.runs.store import Store
 
@@ -150,8 +151,9 @@ def test_claims_compare_random_with_the_matched_erk():
     assert [claim.pairs[0][0].data for claim in (first, second)] == ["cifar10", "cifar100"]
     density = grids.matched(PAPER, "cifar10", 0.5)
     assert first.pairs[2] == (Cell("RigL", "Random", 0.5), Cell("RigL", "ERK", density))
-    verdict = judge.judge_published(first, printed())
-    assert verdict.difference == pytest.approx((0.287 + 0.387 - 0.013) / 3) and verdict.missing == ()
+    rows = printed()
+    answer = judge.by_print(first, Printed(rows[rows["data"] == "cifar10"]))
+    assert answer.estimate.value == pytest.approx((0.287 + 0.387 - 0.013) / 3) and answer.missing == ()
 
 
 def test_every_cell_of_the_claims_has_runs_in_the_paper_profile():
@@ -167,10 +169,11 @@ def test_every_cell_of_the_claims_has_runs_in_the_paper_profile():
 def test_a_reversed_pair_contradicts_the_claim():
     pairs = accuracy_by_flops.matched(PAPER)
     claim = statements.equal_flops({(r.report, r.budget): r.density for r in pairs.itertuples()})[0]
-    frame = Store("nowhere").frame(grids.specs("06_1", "paper", data="cifar10")).assign(present=True)
+    frame = Store("nowhere").frame(grids.specs("06_1", "paper", data="cifar10"))
+    frame = frame.assign(present=True, collapsed=False)
     frame["test_accuracy"] = 90.0 + (frame["init"] == "ERK") + frame["seed"] * 0.1
-    assert judge.judge(claim, frame).verdict == judge.CONTRADICTED
-    assert judge.judge(replace(claim, pairs=tuple(p[::-1] for p in claim.pairs)), frame).verdict == judge.REPRODUCED
+    back = replace(claim, pairs=tuple(pair[::-1] for pair in claim.pairs))
+    assert [judge.by_runs(one, Runs(frame), "paper").word for one in (claim, back)] == ["contradicted", "reproduced"]
 
 
 def lines(axis):

@@ -3,6 +3,7 @@
 import pytest
 from records import made, tiny
 
+from rigl_nb.experiments import profiles
 from rigl_nb.report.figures.style import Picture
 from rigl_nb.report.sections import all_runs
 from rigl_nb.runs.store import Store

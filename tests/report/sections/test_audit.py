@@ -11,9 +11,10 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from records import made
+from scipy import stats
 
 from rigl_nb import models, schedules
-from rigl_nb.experiments import grids
+from rigl_nb.experiments import equal_flops, grids
 from rigl_nb.report.sections import audit
 from rigl_nb.runs.record import collapse_limit
 from rigl_nb.runs.store import Store
@@ -199,18 +200,30 @@ def test_the_cost_of_a_prediction(init, density, printed):
     assert equal_flops.inference("wrn-22-2", "cifar10", init, density) == pytest.approx(printed, abs=0.005)
 
 
-def test_effects_are_paired_by_seed(tmp_path):
+def test_effects_are_differences_of_means_with_the_models_error(tmp_path):
+    """Seven cells of three runs that spread by 0.1 around their means, but in another order of the seeds."""
     profile, store = grids.PROFILES["quick"], Store(tmp_path)
-    gain = {0: -1.0, 1: -2.0, 2: -3.0}
-    for spec in grids.specs("08", "quick"):
-        if spec.density == 0.1:
-            store.save(made(spec, test_accuracy=50 + 5 * spec.seed + (gain[spec.seed] if spec.published_code else 0)))
+    specs = grids.specs("08", "quick")
+    cells = list(dict.fromkeys(replace(spec, seed=0) for spec in specs))
+    for spec in specs:
+        place = cells.index(replace(spec, seed=0))
+        noise = 0.1 * ((spec.seed + place) % 3 - 1)
+        store.save(made(spec, test_accuracy=55 - 2 * bool(spec.published_code) + noise))
     found = audit.effects(profile, store).set_index(["runs", "behaviour"])
-    assert len(found) == 4
     row = found.loc[("RigL (ERK) at 0.1", "zero-regrown")]
-    assert row[["difference", "n", "imitated", "ordinary"]].tolist() == [-2, 3, 53, 55]
-    assert row["high"] - row["low"] == pytest.approx(2 * 4.3027 / math.sqrt(3), rel=1e-3)
-    assert row["detectable"] > (row["high"] - row["low"]) / 2
-    assert found.loc[("RigL (ERK) at 0.5", "zero-regrown"), "n"] == 0
+    assert row[["difference", "n", "imitated", "ordinary"]].tolist() == pytest.approx([-2, 3, 53, 55])
+    half = stats.t.ppf(0.975, 2 * len(cells)) * math.sqrt(2 * 0.1**2 / 3)
+    assert (row["low"], row["high"]) == pytest.approx((-2 - half, -2 + half))
+    assert row["detectable"] > half
     page = audit.shown_effects(audit.effects(profile, store), "live", "quick").to_html()
     assert ">53.00<" in page and ">-2.00<" in page and "333" not in page, "two decimals everywhere"
+
+
+def test_an_effect_without_runs_of_one_side_has_no_numbers(tmp_path):
+    store = Store(tmp_path)
+    for spec in grids.specs("08", "quick"):
+        if not spec.published_code:
+            store.save(made(spec, test_accuracy=55 + spec.seed))
+    found = audit.effects(grids.PROFILES["quick"], store)
+    assert set(found["n"]) == {0} and found[["difference", "low", "high", "imitated"]].isna().all(axis=None)
+    assert found["ordinary"].notna().all()

@@ -2,15 +2,15 @@
 
 import itertools
 import math
-import statistics
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from records import made
 
-from rigl_nb.claims import judge, power
+from rigl_nb.claims import judge
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.judge import Answer
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.grids import PROFILES
@@ -70,8 +70,8 @@ def found(tmp_path_factory):
     return {name: fill(tmp_path_factory.mktemp(name), *two) for name, two in SITUATIONS.items()}
 
 
-def words(verdicts):
-    return {name: verdict.verdict for name, verdict in verdicts.items()}
+def words(answers):
+    return {name: answer.outcome for name, answer in answers.items()}
 
 
 def test_the_best_has_the_highest_score(found):
@@ -85,11 +85,11 @@ def test_the_best_has_the_highest_score(found):
 
 
 def test_truly_better(found):
-    judged = beyond.verdicts(found["better"])
+    judged = beyond.answers(found["better"])
     best = found["better"].best
-    assert words(judged) == dict.fromkeys(["Uniform", "ERK", "Random"], judge.REPRODUCED)
-    assert judged["Uniform"].difference == pytest.approx(2 * 0.36 - 2 * (best - 0.6) ** 2)
-    assert judged["ERK"].n == 3
+    assert words(judged) == dict.fromkeys(["Uniform", "ERK", "Random"], judge.SUPPORTED)
+    assert judged["Uniform"].estimate.value == pytest.approx(2 * 0.36 - 2 * (best - 0.6) ** 2)
+    assert judged["ERK"].n == 6
     lines = beyond.outcome(found["better"]).splitlines()
     assert lines[-2] == "Answer: yes. The best of the search is better than both ends, beyond the noise."
     assert lines[-1].startswith("These runs (CIFAR-10, WRN-10-1, 3 epochs) decide nothing")
@@ -97,19 +97,19 @@ def test_truly_better(found):
 
 
 def test_all_equal(found):
-    judged = beyond.verdicts(found["equal"])
-    assert words(judged)["Uniform"] == words(judged)["ERK"] == judge.INCONCLUSIVE
+    judged = beyond.answers(found["equal"])
+    assert words(judged)["Uniform"] == words(judged)["ERK"] == judge.UNDECIDED
     text = beyond.outcome(found["equal"])
     assert "not shown. The noise hides whether the best is better than Uniform and ERK." in text
     assert "[" not in text  # intervals stand in a table
-    # differences −0.6, 0.6, 0: std 0.6, t(0.975, 2) = 4.3027, half width 1.49
+    # four cells of 0.3, −0.3 and 0: std 0.3, error 0.3 √(2/3), t(0.975, 8) = 2.306, half width 0.56
     row = beyond.differences(judged).set_index("").loc["best − ERK"]
-    assert row.tolist() == ["+0.0", "−1.5 to +1.5", 3, "not told apart"]
+    assert row.tolist() == ["+0.0", "−0.6 to +0.6", "0.8", 6, "not told apart"]
 
 
 def test_misled_by_noise(found):
     one = found["misled"]
-    assert words(beyond.verdicts(one))["ERK"] == judge.CONTRADICTED
+    assert words(beyond.answers(one))["ERK"] == judge.OPPOSITE
     finals = beyond.finals(one)
     assert finals.loc[beyond.BEST, "lost"] == pytest.approx(one.trials["score"].max() - 50)
     text = beyond.outcome(one)
@@ -118,7 +118,7 @@ def test_misled_by_noise(found):
 
 
 def test_an_end_that_is_best_is_not_compared_with_itself(found):
-    judged = beyond.verdicts(found["end"])
+    judged = beyond.answers(found["end"])
     assert list(judged) == ["Uniform", "Random"]
     assert "Answer: no. The search found nothing better than ERK." in beyond.outcome(found["end"])
     finals = beyond.finals(found["end"])
@@ -126,9 +126,10 @@ def test_an_end_that_is_best_is_not_compared_with_itself(found):
 
 
 def test_better_than_one_end_only():
-    judged = {"Uniform": judge.REPRODUCED, "ERK": judge.INCONCLUSIVE, "Random": judge.CONTRADICTED}
-    (claim,) = best_over(judge.Cell("RigL", "ERK^0.5", 0.1), {"ERK": judge.Cell("RigL", "ERK", 0.1)})
-    answer = beyond._answer({name: judge.Verdict(claim, word) for name, word in judged.items()})
+    judged = {"Uniform": judge.SUPPORTED, "ERK": judge.UNDECIDED, "Random": judge.OPPOSITE}
+    (claim,) = best_over(Cell("RigL", "ERK^0.5", 0.1), {"ERK": Cell("RigL", "ERK", 0.1)})
+    pair = (Answer(claim, "quick", judge.UNDECIDED).estimate,)
+    answer = beyond._answer({name: Answer(claim, "quick", word, pairs=pair) for name, word in judged.items()})
     assert answer == "Answer: not shown. The noise hides whether the best is better than ERK."
 
 
@@ -136,18 +137,26 @@ def test_search_seeds_judge_nothing(found):
     one = found["better"]
     runs = one.runs.copy()
     runs.loc[runs["phase"] == "search", "test_accuracy"] = 0.0
-    assert words(beyond.verdicts(replace(one, runs=runs))) == words(beyond.verdicts(one))
+    assert words(beyond.answers(replace(one, runs=runs))) == words(beyond.answers(one))
     assert set(one.fresh["seed"]) == {1, 2, 3}
 
 
-def test_one_fresh_seed_is_not_enough(found):
+def test_one_fresh_seed_shows_a_difference_and_no_interval(found):
     one = found["better"]
     few = replace(one, runs=one.runs[one.runs["seed"] <= 1])
-    assert set(words(beyond.verdicts(few)).values()) == {judge.NOT_ENOUGH}
+    assert set(words(beyond.answers(few)).values()) == {judge.UNDECIDED}
     text = beyond.outcome(few)
-    assert "Answer: not enough runs." in text and "nan" not in text
-    assert beyond.differences(beyond.verdicts(few)).iloc[0].tolist()[1:] == ["–", "–", 0, judge.NOT_ENOUGH]
-    assert beyond.paired_std(few) == (pytest.approx(math.nan, nan_ok=True), 0)
+    assert "Answer: not shown." in text and "nan" not in text
+    shown = beyond.differences(beyond.answers(few))
+    assert (shown["95 % interval"] == "–").all() and (shown["runs"] == 2).all()
+
+
+def test_without_fresh_seeds_there_is_no_answer(found):
+    one = found["better"]
+    none = replace(one, runs=one.runs[one.runs["phase"] == "search"])
+    assert set(words(beyond.answers(none)).values()) == {judge.NOT_ENOUGH}
+    assert "Answer: not enough runs." in beyond.outcome(none)
+    assert beyond.differences(beyond.answers(none)).iloc[0].tolist()[1:] == ["–", "–", "–", 0, judge.NOT_ENOUGH]
 
 
 @pytest.mark.parametrize(("limit", "ended"), [(0, 0), (6, 2), (7, 3)])
@@ -155,7 +164,7 @@ def test_a_search_that_has_not_ended(tmp_path, limit, ended):
     one = fill(tmp_path, *SITUATIONS["better"], limit=limit)
     assert (len(one.trials), one.best) == (ended, None)
     assert beyond.outcome(one) == f"quick: {ended} of 5 trials have ended. There is no result yet."
-    judged = beyond.verdicts(one)
+    judged = beyond.answers(one)
     assert list(judged) == ["Uniform", "ERK", "Random"] and set(words(judged).values()) == {judge.NOT_ENOUGH}
     assert beyond.BEST not in beyond.finals(one).index
     drawn = beyond.score_by_exponent(one)
@@ -207,25 +216,6 @@ def test_noise_is_pooled_within_settings_and_phases(tmp_path):
     assert beyond.half_width(one, 4) == pytest.approx(2.178813 * 1.5 / 2)  # Student's t, 0.975, 12
 
 
-def test_paired_std_is_the_mean_variance_of_all_differences(found):
-    one = found["equal"]
-    table = one.fresh.pivot(index="seed", columns="config_id", values="test_accuracy")
-    pairs = itertools.combinations(table.columns, 2)
-    variances = [statistics.variance(table[a] - table[b]) for a, b in pairs]
-    assert len(variances) == 6
-    assert beyond.paired_std(one) == (pytest.approx(math.sqrt(statistics.mean(variances))), 6)
-
-
-def test_power_by_simulation():
-    table = beyond.seeds_show(2.0, seeds=(3, 8)).set_index("n")
-    rng = np.random.default_rng(0)
-    for n, edge in {3: 4.302653, 8: 2.364624}.items():  # Student's t, 0.975
-        assert table.loc[n, "half"] == pytest.approx(edge * 2 / math.sqrt(n), rel=1e-6)
-        draws = rng.normal(table.loc[n, "detected"], 2.0, size=(100_000, n))
-        found = draws.mean(axis=1) > edge * draws.std(axis=1, ddof=1) / math.sqrt(n)
-        assert found.mean() == pytest.approx(power.POWER, abs=0.005)
-
-
 def test_strongest(found):
     paper = beyond.Search(PAPER, found["better"].trials.iloc[:0], found["better"].runs.iloc[:0], None)
     begun = replace(paper, trials=found["better"].trials)
@@ -236,7 +226,7 @@ def test_strongest(found):
 
 
 def test_the_questions_are_about_the_reports_future_work():
-    cells = [judge.Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
+    cells = [Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
     asked = best_over(cells[0], {"ERK": cells[1], "itself": cells[0], "Random": cells[2]})
     assert [claim.name for claim in asked] == ["best over ERK", "best over Random"]
     assert [claim.pairs for claim in asked] == [((cells[0], cells[1]),), ((cells[0], cells[2]),)]

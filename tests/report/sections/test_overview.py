@@ -1,91 +1,133 @@
-"""The front page's figure and words say what the verdicts say."""
+"""The front page's words follow from the answers; its tables from methods and records."""
 
-from dataclasses import replace
-
-import pandas as pd
 import pytest
 
-from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell, Claim, Verdict
-from rigl_nb.report.sections import overview, verdicts
-from rigl_nb.report.sections.verdicts import Judged
+from rigl_nb.claims import judge
+from rigl_nb.claims.arithmetic import Fact
+from rigl_nb.claims.claim import Cell, Claim
+from rigl_nb.claims.judge import Answer
+from rigl_nb.claims.model import Estimate
+from rigl_nb.experiments import grids, inventory
+from rigl_nb.experiments.profiles import PROFILES, Row
+from rigl_nb.published_code import BEHAVIOURS
+from rigl_nb.report.sections import overview
+from rigl_nb.report.sections.ladder import PRIMARY, Rung
+from rigl_nb.spec import RunSpec
 
-LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
-CLAIM = Claim("RigL over SET, all densities", "quote", "5", ((LEFT, RIGHT), (replace(LEFT, density=0.2), RIGHT)))
+PAIR = (Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1))
+CENTRAL = next(iter(PRIMARY))
+FACTS = [Fact("one", "quote", "1", "cases", 5, 5, "03"), Fact("two", "quote", "1", "cases", 3, 4, "03")]
 
 
-def runs(*accuracies: tuple[Cell, int, float]) -> pd.DataFrame:
-    rows = [
-        dict(vars(cell), seed=seed, test_accuracy=accuracy, present=True, collapsed=False)
-        for cell, seed, accuracy in accuracies
+def rung(name, own=False, **outcomes):
+    claim = Claim(name, "quote", "5", (PAIR, PAIR[::-1]), own=own)
+    one = Estimate(0.5, 0.1, 10)
+    answers = {
+        scale: Answer(claim, scale, outcome, one, (one, one) if outcome != judge.NOT_ENOUGH else (), agree=1)
+        for scale, outcome in outcomes.items()
+    }
+    return Rung("05_1", claim, answers)
+
+
+def lines(*rungs):
+    return [line.removeprefix("- ") for line in overview.known(rungs, FACTS).data.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def no_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("RIGL_RESULTS", str(tmp_path / "results"))
+    runs = inventory.Inventory(wanted={"a": None, "b": None}, todo={"a": paper("RigL", "ERK", 0.1)})
+    monkeypatch.setattr(inventory, "together", lambda profile, *stores: {"paper": runs}[profile])
+
+
+def paper(*row, data="cifar10", **fields) -> RunSpec:
+    return PROFILES["paper"].spec(Row(*row, data=data, **fields), 0)
+
+
+def test_what_is_known_without_training_and_by_the_printed_numbers():
+    found = lines(
+        rung(CENTRAL, printed=judge.UNDECIDED),
+        rung("good", printed=judge.SUPPORTED),
+        rung("fine", printed=judge.SUPPORTED),
+        rung("bad", printed=judge.OPPOSITE),
+        rung("small", printed=judge.NO_DIFFERENCE),
+        rung("ours", own=True, printed=judge.SUPPORTED),
+        rung("silent"),
+    )
+    assert found[0].endswith("(9 cases): 1 of 2 sentences about costs and counts are verified.")
+    assert found[1].startswith("**By the report's own numbers**") and "of 5 claims that can be asked, " in found[1]
+    assert {"2 supported", "1 undecided", "2 not supported"} == set(
+        found[1].split("asked, ")[1].rstrip(".").split(", ")
+    )
+    half = 2.228139 * 0.1
+    numbers = f"+0.50 [+{0.5 - half:.2f},\N{NO-BREAK SPACE}+{0.5 + half:.2f}] points, 1 of 2 pairs agree"
+    assert found[2] == f"Of these, the central one, “{PRIMARY[CENTRAL]}”: {numbers}, undecided."
+    assert found[3] == f"Against the text are bad: {numbers}, not supported.", "no difference is not against it"
+    assert f"does {len(BEHAVIOURS)} things otherwise" in found[4]
+    assert len(found) == 6 and found[5].startswith("**Open**: 1 of 2 trainings of the report's length, 2 GPU-hours by")
+
+
+def test_small_and_full_runs_speak_where_there_are_any():
+    found = lines(
+        rung(CENTRAL, printed=judge.SUPPORTED, quick=judge.UNDECIDED, paper=judge.SUPPORTED),
+        rung("other", quick=judge.SUPPORTED, paper=judge.NOT_ENOUGH),
+        rung("third", quick=judge.NO_DIFFERENCE, paper=judge.OPPOSITE),
+        rung("ours", own=True, quick=judge.SUPPORTED),
+    )
+    assert not any(line.startswith("Against") for line in found)
+    (quick,) = [line for line in found if line.startswith("**Our `quick` runs**")]
+    assert quick.endswith(f"({PROFILES['quick'].about}): of 3 claims, 2 cannot tell, 1 same direction.")
+    assert not any("`short`" in line for line in found)
+    assert found[-2] == "**At the report's length**: 1 reproduced, 1 contradicted."
+
+
+def test_primary_claims_in_their_order():
+    rungs = [rung(name) for name in reversed(PRIMARY)] + [rung("another")]
+    assert [one.claim.name for one in overview.primary(rungs)] == list(PRIMARY)
+
+
+def test_gpu_hours_by_hand():
+    """Two hours for a training on CIFAR-10, six on CIFAR-100; twice as long takes twice, 25 of 250 epochs a tenth."""
+    specs = [paper("RigL", "ERK", 0.1), paper("RigL", "ERK", 0.1, 2), paper("Dense", None, 1.0, data="cifar100")]
+    specs.append(PROFILES["short"].spec(Row("Static", "ERK", 0.1), 0))
+    assert inventory.gpu_hours(specs) == pytest.approx(2 + 4 + 6 + 0.2)
+    assert inventory.gpu_hours([]) == 0
+
+
+def test_the_methods_of_the_reports_tables():
+    table = overview.methods().set_index("method")
+    names = {"Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "RigL-SG", "RigL-SM", "Pruning", "Lottery"}
+    assert set(table.index) == overview.grids_methods() == names
+    assert table["grows"].to_dict() == dict.fromkeys(names, "–") | {
+        "SET": "at random",
+        "SNFS": "largest |momentum|",
+        "RigL": "largest |gradient|",
+        "RigL-SG": "largest |gradient|",
+        "RigL-SM": "largest |gradient|",
+    }
+    assert table["moves weights between layers"][["RigL", "RigL-SG", "RigL-SM", "SNFS"]].tolist() == [
+        "no",
+        "by mean |gradient|",
+        "by mean |momentum|",
+        "by mean |momentum|",
     ]
-    return pd.DataFrame(rows)
+    needs = table["dense gradients"]
+    assert needs[["Dense", "Static", "SET", "RigL", "SNFS"]].tolist() == [
+        "–",
+        "never",
+        "never",
+        "at updates",
+        "every iteration",
+    ]
+    assert (
+        table.loc["Small-Dense", "start"] == "fewer channels" and table.loc["Lottery", "start"] == "the mask of Pruning"
+    )
+    assert (table["drops"] == "smallest |weight|").sum() == 6
+    assert table.loc["Pruning", "extra hyperparameters"] == "when to prune"
 
 
-def test_a_claim_is_cut_to_the_pairs_with_runs():
-    frame = runs((LEFT, 0, 80.0), (LEFT, 1, 81.0), (RIGHT, 0, 79.0), (RIGHT, 1, 79.5))
-    part = overview.covered(CLAIM, frame)
-    assert part.pairs == ((LEFT, RIGHT),)
-    assert judge.judge(part, frame).difference == pytest.approx(1.25)
-    assert overview.covered(CLAIM, frame[frame["seed"] == 0]) is None
-
-
-def test_every_headline_is_a_claim_of_some_section():
-    boards = {name: verdicts.judged(name) for name in verdicts.JUDGES}
-    known = [verdict.claim.name for board in boards.values() for verdict in board.ours]
-    assert all(known.count(name) == 1 for name in overview.HEADLINES)
-    assert [line.words for line in overview.headlines(boards)] == list(overview.HEADLINES.values())
-
-
-def line(claim: Claim, **verdicts_: Verdict) -> overview.Headline:
-    return overview.Headline("words", "5.1", claim, **{"printed": None, "paper": None, "quick": None} | verdicts_)
-
-
-def words(figure) -> list[str]:
-    return [label.get_text() for axis in figure.axes for label in axis.get_yticklabels()]
-
-
-def test_the_figure_shows_intervals_and_verdicts():
-    printed = Verdict(CLAIM, judge.INCONCLUSIVE, 0.17, -0.05, 0.4, 24)
-    paper = Verdict(CLAIM, judge.REPRODUCED, 0.5, 0.2, 0.8, 24)
-    far = Verdict(CLAIM, judge.INCONCLUSIVE, 9.0, -20.0, 30.0, 6)
-    figure = overview.forest([line(CLAIM, printed=printed, paper=paper, quick=far)])
-    assert {"words  [5.1]", "? inconclusive", "✓ reproduced"} <= set(words(figure))
-    shown = [(list(drawn.get_xdata()), drawn.get_marker()) for drawn in figure.axes[0].lines]
-    assert ([-0.05, 0.4], "None") in shown and ([0.17], "o") in shown
-    assert ([0.2, 0.8], "None") in shown and ([0.5], "o") in shown
-    assert ([-overview.REACH, overview.REACH], "None") in shown  # cut off, an arrow at each end
-    assert {"<", ">"} <= {marker for _, marker in shown}
-    assert not any(points == [9.0] for points, _ in shown)
-
-
-@pytest.mark.parametrize(
-    ("relation", "margin", "band"),
-    [
-        ("outperforms", 0.0, (0.0, overview.REACH)),
-        ("at least matches", 0.3, (-0.3, overview.REACH)),
-        ("matches", 0.3, (-0.3, 0.3)),
-    ],
-)
-def test_the_band_is_where_the_claim_holds(relation, margin, band):
-    claim = replace(CLAIM, relation=relation, margin=margin)
-    bar = overview.forest([line(claim)]).axes[0].patches[0]
-    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx(band)
-    middle = sum(band) / 2
-    assert judge.word(claim, middle - 0.01, middle + 0.01) == judge.REPRODUCED
-
-
-def test_nothing_to_draw_is_an_error():
-    with pytest.raises(ValueError, match="no claim"):
-        overview.forest([])
-
-
-def test_the_answer_counts_each_verdict(monkeypatch):
-    monkeypatch.setattr(overview, "totals", lambda: {"paper": (3, 1089), "quick": (101, 101)})
-    claim = statements.CIFAR10[0]
-    ours = (Verdict(claim, judge.REPRODUCED), Verdict(claim, judge.NOT_ENOUGH))
-    board = Judged(ours, (Verdict(claim, judge.CONTRADICTED), Verdict(claim, judge.NOT_PRINTED)))
-    text = overview.answer({"05_1": board}).data
-    assert "2 claims: 0 reproduced, 1 contradicted, 0 inconclusive" in text
-    assert "3 of 1,089 `paper`, 101 of 101 `quick`" in text
-    assert "1 reproduced, 0 contradicted, 0 inconclusive; 1 still lack runs" in text
+def test_runs_are_counted_for_every_section():
+    table = overview.runs()
+    assert len(table) == len(grids.SECTIONS) and table.columns.tolist() == ["section", "paper", "short", "quick"]
+    assert table.set_index("section").loc["5.1", "paper"].startswith("0 of ")
+    assert table.set_index("section").loc["5.2", "quick"] == "–"

@@ -8,7 +8,8 @@ from records import made, tiny
 
 from rigl_nb import paths
 from rigl_nb.claims import judge, statements
-from rigl_nb.claims.judge import Cell
+from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.model import Printed
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables, training
 from rigl_nb.report.sections import redistribution as moving
@@ -148,7 +149,7 @@ def test_scores_count_the_runs_that_agree():
     dear, cheap = (record((1, {"fc": 1.0}), spec=s, test_flops=f) for s, f in ((SPEC, 0.3), (other, 0.1)))
     base = [plain(test_flops=0.2), plain(other, test_flops=0.2)]
     table = moving.scores(moving.measures("paper", [*base, dear, cheap]), 2)
-    assert table["paper: runs that agree"].iloc[3] == "1 of 2" and table["verdict"].iloc[3] == "inconclusive"
+    assert table["paper: runs that agree"].iloc[3] == "1 of 2" and table["verdict"].iloc[3] == "undecided"
 
 
 REAL = [r for r in Store(paths.ROOT / "results").records() if not r.spec.method.startswith("Small")]
@@ -198,15 +199,22 @@ def test_the_grid_trains_every_cell_of_the_claims():
     assert cells == trained  # the claims use all that is trained, too
 
 
+def by_print(claim):
+    rows = values()
+    return judge.by_print(claim, Printed(rows[rows["data"] == claim.cells[0].data]))
+
+
 def test_what_the_printed_numbers_say():
-    found = {c.name: judge.judge_published(c, values()) for c in statements.REDISTRIBUTION}
+    found = {claim.name: by_print(claim) for claim in statements.REDISTRIBUTION}
+    value = {name: answer.estimate.value for name, answer in found.items()}
     assert len(found) == len(statements.REDISTRIBUTION)
-    over = found["CIFAR-10: redistribution over RigL"]
-    assert over.difference == pytest.approx((0.5 + 0.5 - 0.2 + 0.0) / 4)
-    erk = found["CIFAR-100: RigL (ERK) as good as with redistribution"]
-    assert erk.difference == pytest.approx(-(0.4 + 0.0 + 0.8 + 0.8) / 4)
-    masks = found["CIFAR-100: RigL over RigL from the masks of RigL-SM"]
-    assert masks.difference == pytest.approx((71.8 - 67.6 + 73.5 - 68.9 + 72.6 - 67.8 + 73.4 - 68.9) / 4)
-    assert masks.verdict == "reproduced"
-    unprinted = [name for name, verdict in found.items() if verdict.verdict == "not printed"]
+    assert value["CIFAR-10: redistribution over RigL"] == pytest.approx((0.5 + 0.5 - 0.2 + 0.0) / 4)
+    erk = found["CIFAR-100: redistribution not over RigL (ERK)"]
+    assert erk.estimate.value == pytest.approx((0.4 + 0.0 + 0.8 + 0.8) / 4)
+    assert [round(end, 2) for end in erk.interval] == [0.14, 0.86] and erk.word == "not supported"
+    assert found["CIFAR-10: redistribution not over RigL (ERK)"].word == "supported"
+    masks = "CIFAR-100: RigL over RigL from the masks of RigL-SM"
+    assert value[masks] == pytest.approx((71.8 - 67.6 + 73.5 - 68.9 + 72.6 - 67.8 + 73.4 - 68.9) / 4)
+    assert found[masks].word == "supported"
+    unprinted = [name for name, answer in found.items() if answer.word == "not printed"]
     assert len(unprinted) == 4 and all("densities" in name for name in unprinted)

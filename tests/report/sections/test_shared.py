@@ -1,4 +1,4 @@
-"""What the sections' notebooks share: the banner, live training of a growing grid, the verdicts' count."""
+"""What the sections' notebooks share: the banner, live training of a growing grid, counts of runs."""
 
 from dataclasses import replace
 
@@ -7,9 +7,8 @@ import pytest
 from frames import runs
 from records import made, tiny
 
-from rigl_nb.claims import judge
-from rigl_nb.claims.judge import Cell
-from rigl_nb.experiments import grids
+from rigl_nb.claims.claim import Cell
+from rigl_nb.experiments import grids, inventory
 from rigl_nb.report.sections import overview, shared
 from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
@@ -138,17 +137,8 @@ def test_a_run_of_two_sections_is_counted_once(small, monkeypatch):
     monkeypatch.setattr(grids, "SECTIONS", {name: grids.SECTIONS["05_3"] for name in ("05_3", "06_2")})
     results = Store(small.root.parent.parent / "results")
     results.save(made(grids.specs("05_3", "paper")[0]))
-    assert overview.totals()["paper"] == (1, 4)
-
-
-def test_outcomes():
-    words = [judge.REPRODUCED, judge.NOT_ENOUGH, judge.NOT_ENOUGH]
-    assert shared.outcomes(words).splitlines() == [
-        "1 of 3 claims reproduced",
-        "0 of 3 claims contradicted",
-        "0 of 3 claims inconclusive",
-        "2 of 3 claims not enough runs",
-    ]
+    both = inventory.together("paper", results)
+    assert (both.present, both.total) == (1, 4)
 
 
 def test_banner_counts_and_names_cost_and_command():
