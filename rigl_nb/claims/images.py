@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rigl_nb.claims.instability import Estimate
-from rigl_nb.claims.judge import CONFIDENCE
+from rigl_nb.claims.instability import Limits
+from rigl_nb.claims.model import CONFIDENCE
 
 
 def difference(
     left: Sequence[np.ndarray], right: Sequence[np.ndarray], resamples: int = 2000, seed: int = 0
-) -> Estimate:
+) -> Limits:
     """Accuracy of `left` minus that of `right`, in points, with a 95 % interval by a two-way bootstrap.
 
     Each is a list of bool (images,), which images are correct, one for every seed, paired by seed; of text (windows,
@@ -40,4 +40,4 @@ def difference(
     seeds = draw.multinomial(n, np.full(n, 1 / n), resamples) @ (of_seeds - value) / n
     drawn = images + seeds * np.sqrt(own * n / draw.chisquare(n - 1, resamples))
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(value), float(low), float(high))
+    return Limits(float(value), float(low), float(high))
