@@ -8,9 +8,7 @@ from rigl_nb.claims.instability import Limits
 from rigl_nb.claims.model import CONFIDENCE
 
 
-def difference(
-    left: Sequence[np.ndarray], right: Sequence[np.ndarray], resamples: int = 2000, seed: int = 0
-) -> Limits:
+def difference(left: Sequence[np.ndarray], right: Sequence[np.ndarray], resamples: int = 2000, seed: int = 0) -> Limits:
     """Accuracy of `left` minus that of `right`, in points, with a 95 % interval by a two-way bootstrap.
 
     Each is a list of bool (images,), which images are correct, one for every seed, paired by seed; of text (windows,

@@ -38,15 +38,20 @@ def board(rungs: Iterable, uuid: str, names: Mapping[str, str] | None = None, fa
         answer = f"<b>{'✓' if fact.agree == fact.of else '✗'}\N{NO-BREAK SPACE}{fact.word}</b><br>"
         answer += f"<small>{fact.agree} of {fact.of}</small>"
         words = f"{fact.name} <small>[{fact.section}]</small><br><small>{fact.tested}</small>"
-        lines.append(f"<tr><td>{words}</td><td>{answer}</td>{f'<td>{NONE}</td>' * len(shown)}</tr>")
+        lines.append(f"<tr><td>{words}</td>{_td('arithmetic', answer)}{_td('', NONE) * len(shown)}</tr>")
     for quote, group in groupby(rungs, key=lambda rung: (rung.claim.quote, rung.claim.section)):
         if names is None:
             lines.append(f'<tr class="quote"><th colspan="{1 + len(titles)}">{_quote(*quote)}</th></tr>')
         for rung in group:
-            cells = "".join(f"<td>{cell(rung.answers.get(scale))}</td>" for scale in shown)
-            empty = f"<td>{NONE}</td>" if facts else ""
+            cells = "".join(_td(TITLES[scale], cell(rung.answers.get(scale))) for scale in shown)
+            empty = _td("", NONE) if facts else ""
             lines.append(f"<tr><td>{_claim(rung.claim, names)}</td>{empty}{cells}</tr>")
     return HTML("\n".join([*lines, "</tbody></table>"]))
+
+
+def _td(label: str, content: str) -> str:
+    """A cell that a phone shows below its claim, behind the label; where it is empty, not at all."""
+    return f'<td class="none">{NONE}</td>' if content == NONE else f'<td data-label="{label}">{content}</td>'
 
 
 def cell(answer: Answer | None) -> str:

@@ -56,7 +56,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     against = [rung for rung in rungs if _outcome(rung, judge.PRINTED) == judge.OPPOSITE]
     if against:
         listed = "; ".join(f"{r.claim.name}: {_numbers(r.answers[judge.PRINTED])}" for r in against)
-        yield f"Against the text are {listed}."
+        yield f"Against the text: {listed}."
     yield (
         f"**The published code** does {len(BEHAVIOURS)} things otherwise than the text "
         "([notebook 08](08_published_code_audit.ipynb))."

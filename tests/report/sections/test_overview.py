@@ -62,7 +62,7 @@ def test_what_is_known_without_training_and_by_the_printed_numbers():
     half = 2.228139 * 0.1
     numbers = f"+0.50 [+{0.5 - half:.2f},\N{NO-BREAK SPACE}+{0.5 + half:.2f}] points, 1 of 2 pairs agree"
     assert found[2] == f"Of these, the central one, “{PRIMARY[CENTRAL]}”: {numbers}, undecided."
-    assert found[3] == f"Against the text are bad: {numbers}, not supported.", "no difference is not against it"
+    assert found[3] == f"Against the text: bad: {numbers}, not supported.", "no difference is not against it"
     assert f"does {len(BEHAVIOURS)} things otherwise" in found[4]
     assert len(found) == 6 and found[5].startswith("**Open**: 1 of 2 trainings of the report's length, 2 GPU-hours by")
 
