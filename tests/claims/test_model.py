@@ -81,7 +81,7 @@ def test_weights_of_a_cell_are_summed():
 
 
 def test_a_cell_in_two_pairs_counts_its_runs_once():
-    """Variances 0.01 in all cells of three: Var = 0.01/3 · (1² + ½² + ½²). As two pairs of own runs it would be ⅔ of it."""
+    """Variances 0.01, three runs a cell: 0.01/3 · (1² + ½² + ½²). Two pairs of own runs would have ⅔ of it."""
     shake = np.array([-0.1, 0.0, 0.1])
     frame = {A: list(91 + shake), B: list(90 + np.roll(shake, 1)), C: list(89.5 + np.roll(shake, 2))}
     found = estimates(frame, (A, B), (A, C))

@@ -1,4 +1,4 @@
-"""Which means of a group are its best, as far as their spread can tell them apart: Welch's t-test."""
+"""Which mean of a group is its best, if its spread tells it apart from the others: Welch's t-test."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,7 @@ from scipy import special
 from rigl_nb.claims.model import CONFIDENCE
 
 LEVEL = 1 - CONFIDENCE  # two-sided
-RULE = (
-    "Bold: the best mean of a group, and those that Welch's t-test (two-sided, 95 %) does not tell apart from it. "
-    "A wide spread hides a lot. Single runs cannot be compared: where the best is one, nothing is bold."
-)
+RULE = "Bold: the best mean of a group, where Welch's t-test (two-sided, 95 %) tells it apart from all others there."
 
 
 def welch(one: Mapping, other: Mapping) -> float:
@@ -26,16 +23,13 @@ def welch(one: Mapping, other: Mapping) -> float:
     return float(2 * special.stdtr(freedom, -difference / math.sqrt(both)))
 
 
-def leaders(rows: Sequence[Mapping | None]) -> list[bool]:
-    """Whether each row of a group is its best or cannot be told apart from it; all False where no row can be compared.
+def leads(rows: Sequence[Mapping | None]) -> list[bool]:
+    """Whether each row of a group is its best and told apart from all others; single runs cannot be compared.
 
     A row is None, or has `n` = 0, where there is no run.
     """
     known = [place for place, row in enumerate(rows) if row is not None and row["n"]]
-    if not known:
-        return [False] * len(rows)
-    best = max(known, key=lambda place: rows[place]["mean"])
-    chances = {place: welch(rows[place], rows[best]) for place in known if place != best}
-    if all(map(math.isnan, chances.values())):
-        return [False] * len(rows)
-    return [place == best or chances.get(place, math.nan) >= LEVEL for place in range(len(rows))]
+    best = max(known, key=lambda place: rows[place]["mean"], default=None)
+    chances = [welch(rows[place], rows[best]) for place in known if place != best]
+    clear = bool(chances) and all(chance < LEVEL for chance in chances)
+    return [clear and place == best for place in range(len(rows))]

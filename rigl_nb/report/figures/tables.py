@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
 from rigl_nb.experiments.profiles import PAPER_EPOCHS
-from rigl_nb.report.figures.significance import LEVEL, RULE, leaders, welch
+from rigl_nb.report.figures.significance import LEVEL, RULE, leads, welch
 
 KEY = ["method", "init", "multiplier", "density"]
 NONE = "–"
@@ -54,7 +54,7 @@ def comparison(
     """Our runs beside the printed values of a results table (`published`: `table2_cifar10`).
 
     `evidence` maps a profile's name to its runs; a profile without any run gets no column. One block per
-    density, rows in the printed order and grouped by cost; in bold the best of every group and column (`leaders`).
+    density, rows in the printed order and grouped by cost; in bold what leads its group and column (`leads`).
     `paper` runs get their difference to the printed mean, with ▲ or ▼ where seeds alone do not explain it.
     Our FLOPs are those of the profile that fills most cells. Pointing at a mean of ours shows its runs. `uuid` names
     the table in the page's HTML.
@@ -81,7 +81,7 @@ def comparison(
     for name, rows in sources.items():
         column = styles.columns.get_loc((_ACCURACY, name))
         for places in order.reset_index().groupby(["density", "group"]).indices.values():
-            best = leaders([rows.get(cells[place]) for place in places])
+            best = leads([rows.get(cells[place]) for place in places])
             styles.iloc[places[best], column] = _BOLD
     rules = np.where(frame.index.to_frame()[["density", "group"]].duplicated(), "", _RULE)
     styles = styles.add(pd.Series(rules, index=index), axis=0)
