@@ -45,9 +45,13 @@ def test_decisions(claim, yes, no, small, wide):
     assert decide(claim, unknown, (unknown,)) == (OPEN, 1.0), "one run a cell: nothing tells how much they differ"
 
 
+def test_a_difference_of_a_size_is_not_answered_by_a_small_one():
+    assert decide(replace(BETTER, margin=0.1), at(0.1), (at(0.1),)) == (OPEN, 1.0)
+
+
 @pytest.mark.parametrize("error", [0.02, 0.1, 0.5])
 def test_outcomes_are_where_intervals_lie(error):
-    """Every difference from −2 to 2: a two-sided 95 % interval for "better", a 90 % one inside the margin for "like"."""
+    """Every difference from −2 to 2: a 95 % interval for "better", a 90 % one inside the margin for "like"."""
     for value in np.linspace(-2, 2, 401):
         one = at(value, error)
         (low, high), (inner, outer) = one.interval(0.95), one.interval(0.90)
@@ -169,13 +173,14 @@ def test_printed_pairs_that_are_there_are_judged():
 
 
 def test_together_adjusts_first_claims_by_holm_and_others_by_benjamini_and_hochberg():
-    def answer(name, p, outcome=YES, pairs=(at(1.0),)):
+    def answer(name, p, outcome=YES):
+        pairs = () if outcome == judge.NOT_ENOUGH else (at(1.0),)
         return Answer(replace(BETTER, name=name), "paper", outcome, at(1.0), pairs, p=p, adjusted=p)
 
     given = [
         *(answer(name, p) for name, p in (("x", 0.04), ("a", 0.02), ("y", 0.01), ("b", 0.03))),
         answer("z", 1.0, OPEN),
-        answer("w", 1.0, judge.NOT_ENOUGH, ()),
+        answer("w", 1.0, judge.NOT_ENOUGH),
     ]
     found = {one.claim.name: one for one in together(given, ("a", "b", "never asked"))}
     assert list(found) == ["x", "a", "y", "b", "z", "w"], "the order stays"

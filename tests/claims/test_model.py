@@ -81,7 +81,7 @@ def test_weights_of_a_cell_are_summed():
 
 
 def test_a_cell_in_two_pairs_counts_its_runs_once():
-    """Variances 0.01 in all cells of three: Var = 0.01/3 · (1² + ½² + ½²). As two pairs of own runs it would be ⅔ of it."""
+    """Variances 0.01, three runs a cell: 0.01/3 · (1² + ½² + ½²). Two pairs of own runs would have ⅔ of it."""
     shake = np.array([-0.1, 0.0, 0.1])
     frame = {A: list(91 + shake), B: list(90 + np.roll(shake, 1)), C: list(89.5 + np.roll(shake, 2))}
     found = estimates(frame, (A, B), (A, C))
@@ -126,6 +126,16 @@ def test_seeds_become_blocks_where_they_explain_the_residuals():
     assert (found.value, found.error, found.freedom) == (pytest.approx(weights @ beta), pytest.approx(error), 8)
     plain = fit(Runs(runs({cell: list(values) for cell, values in table.items()})).all, 5, blocks=False)
     assert plain.contrast(weights[:5]).error > 5 * found.error
+
+
+def test_with_blocks_every_pair_has_the_same_error():
+    """The variances of single cells have in them what seeds share: none is asked whether it is too large."""
+    rng, cells = np.random.default_rng(3), [Cell("RigL", "ERK", place / 100) for place in range(1, 13)]
+    values = 90 + rng.normal(0, 0.2, (12, 3)) + np.array([-0.5, 0.1, 0.4])
+    found = Runs(runs({cell: list(row) for cell, row in zip(cells, values, strict=True)}))
+    assert found.unbroken.freedom == 22
+    pairs = [((one, other),) for one in cells[:6] for other in cells[6:]]
+    assert {found.estimate(pair).freedom for pair in pairs} == {22}
 
 
 def test_few_cells_have_no_blocks():

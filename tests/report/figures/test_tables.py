@@ -88,7 +88,7 @@ def test_pointing_at_a_mean_of_ours_shows_its_runs():
     titles = re.findall(r'title="([^"]*)"[^>]*>([^<]*)', page.replace("\xa0", " "))
     assert titles == [
         (
-            "91.00: RigL_0.1/seed-0\n93.25: RigL_0.1/seed-2",
+            "91.00: cifar10_RigL_0.1/seed-0\n93.25: cifar10_RigL_0.1/seed-2",
             "92.1 ± 1.59 (n = 2)",
         )
     ]
