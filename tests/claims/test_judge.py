@@ -45,6 +45,10 @@ def test_decisions(claim, yes, no, small, wide):
     assert decide(claim, unknown, (unknown,)) == (OPEN, 1.0), "one run a cell: nothing tells how much they differ"
 
 
+def test_a_difference_of_a_size_is_not_answered_by_a_small_one():
+    assert decide(replace(BETTER, margin=0.1), at(0.1), (at(0.1),)) == (OPEN, 1.0)
+
+
 @pytest.mark.parametrize("error", [0.02, 0.1, 0.5])
 def test_outcomes_are_where_intervals_lie(error):
     """Every difference from −2 to 2: a 95 % interval for "better", a 90 % one inside the margin for "like"."""

@@ -128,6 +128,16 @@ def test_seeds_become_blocks_where_they_explain_the_residuals():
     assert plain.contrast(weights[:5]).error > 5 * found.error
 
 
+def test_with_blocks_every_pair_has_the_same_error():
+    """The variances of single cells have in them what seeds share: none is asked whether it is too large."""
+    rng, cells = np.random.default_rng(3), [Cell("RigL", "ERK", place / 100) for place in range(1, 13)]
+    values = 90 + rng.normal(0, 0.2, (12, 3)) + np.array([-0.5, 0.1, 0.4])
+    found = Runs(runs({cell: list(row) for cell, row in zip(cells, values, strict=True)}))
+    assert found.unbroken.freedom == 22
+    pairs = [((one, other),) for one in cells[:6] for other in cells[6:]]
+    assert {found.estimate(pair).freedom for pair in pairs} == {22}
+
+
 def test_few_cells_have_no_blocks():
     """Four cells of three seeds leave six degrees of freedom: blocks that chance chose would look far too sure."""
     moved = np.array([-1.0, 0.2, 0.8])

@@ -31,8 +31,18 @@ def test_pooled_with_one_decimal_by_hand():
 
 
 def test_two_decimals_leave_out_less():
-    found = Printed(rows({A: (92.41, 0.06), B: (92.2, 0.06)})).estimate(((A, B),))
+    found = Printed(rows({A: (92.41, 0.06), B: (92.2, 0.06), C: (90.17, 0.06)})).estimate(((A, B),))
     assert found.error == pytest.approx(math.sqrt(0.06**2 * 2 / 3 + 2 * HUNDREDTH))
+
+
+def test_one_mean_with_two_decimals_does_not_make_a_table_exact():
+    """As 89.15 in Table 2."""
+    cells = {A: (92.4, 0.06), B: (92.2, 0.06), C: (89.15, 0.06)}
+    assert Printed(rows(cells)).estimate(((A, B),)).error == pytest.approx(math.sqrt(0.06**2 * 2 / 3 + 2 * TENTH))
+    left, right = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
+    steady = printed.table2().query("accuracy_std < 1")["accuracy_std"]
+    noise = 2 * (steady**2).mean() / 3
+    assert Printed(printed.table2()).estimate(((left, right),)).error == pytest.approx(math.sqrt(noise + 2 * TENTH))
 
 
 def test_without_rounding_it_is_the_t_test_of_the_printed_values():

@@ -1,8 +1,11 @@
 """All claims at every scale: each once, answered only where something speaks, together with the others of the scale."""
 
 from collections import Counter
+from dataclasses import replace
 
+import pandas as pd
 import pytest
+from frames import runs
 from records import made
 
 from rigl_nb.claims import judge, statements
@@ -88,6 +91,19 @@ def test_records_decide(with_paper):
     assert static.word == "not enough runs" and {cell.density for cell in static.missing} == {0.2}
     assert {scale for rung in with_paper for scale in rung.answers} == {"printed", "paper"}
     assert "paper" not in found["CIFAR-100: SET over Static"].answers, "no record of this data set"
+
+
+def test_other_runs_of_the_network_tell_the_noise():
+    """One run of each cell has no spread; six of other cells have, and those of another network count for nothing."""
+    one, other, more = (Cell(method, "ERK", 0.1) for method in ("RigL", "SET", "SNFS"))
+    claim, frame = Claim("one over other", "quote", "5", ((one, other),)), runs({one: [91.0], other: [90.0]})
+    noise = runs({more: [88.0, 88.1, 88.3, 88.2, 87.9, 88.4]})
+    far = runs({replace(more, density=0.2): [10.0, 90.0, 50.0]}).assign(model="resnet50")
+    question = ladder.Question({"quick": (claim,), "paper": (claim,)}, {"quick": frame})
+    (found,) = ladder._answered(question, {"quick": pd.concat([noise, far])})["quick"]
+    assert (found.estimate.value, found.estimate.freedom) == (1.0, 5)
+    variance = noise["test_accuracy"].var()
+    assert found.estimate.error == pytest.approx((2 * variance) ** 0.5)
 
 
 def test_one_section_has_its_own_claims(with_paper, monkeypatch):
