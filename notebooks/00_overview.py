@@ -24,7 +24,7 @@ from rigl_nb.report.figures import board, tables
 from rigl_nb.report.sections import ladder, overview
 from rigl_nb.runs.store import Store
 
-rungs = ladder.boards()
+rungs = ladder.rungs()
 facts = arithmetic.facts(Store(paths.results()).records())
 overview.known(rungs, facts)
 

@@ -540,7 +540,7 @@ for cell, value in zip(rows_of, table1["accuracy_report"], strict=True):
 # how we judge.
 
 # %%
-rungs = ladder.board("04")
+rungs = ladder.rungs_of("04")
 board.board(rungs, "claims-04")
 
 # %% [markdown]

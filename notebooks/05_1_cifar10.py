@@ -95,7 +95,7 @@ training.training_plots(max(chosen, key=len))
 # we judge: one linear model for all runs of a network, and intervals of 95 %.
 
 # %%
-rungs = ladder.board("05_1")
+rungs = ladder.rungs_of("05_1")
 unstable = [rung for rung in rungs if rung.claim in statements.INSTABILITY]
 means = [rung for rung in rungs if rung not in unstable]
 board.board(means, "claims-05-1")

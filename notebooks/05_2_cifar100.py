@@ -120,7 +120,7 @@ training.training_plots(chosen)
 # we judge: one linear model for all runs of a network, and intervals of 95 %.
 
 # %%
-rungs = ladder.board("05_2")
+rungs = ladder.rungs_of("05_2")
 
 
 def answers(found, uuid):

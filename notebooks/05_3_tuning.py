@@ -217,7 +217,7 @@ print(f"Strict reading, all runs with learning rate {grids.FAST:g} collapse: {st
 # runs count when their search is complete, learning rates when their grid is.
 
 # %%
-rungs = ladder.board("05_3")
+rungs = ladder.rungs_of("05_3")
 board.board(rungs, "claims-05-3")
 
 # %% [markdown]

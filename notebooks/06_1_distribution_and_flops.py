@@ -217,7 +217,7 @@ for row in both[(both["init"] == "Random") & (both["source"] == "tables")].itert
 #   ([section 5.1](05_1_cifar10.ipynb)). Density 0.5 on CIFAR-100 is not printed in a table.
 
 # %%
-rungs = ladder.board("06_1")
+rungs = ladder.rungs_of("06_1")
 board.board(rungs, "claims-06-1")
 
 # %% [markdown]

@@ -211,7 +211,7 @@ if measured.empty:
 #   the copied mask matter at all? The report has no numbers for them.
 
 # %%
-rungs = ladder.board("06_2")
+rungs = ladder.rungs_of("06_2")
 board.board(rungs, "claims-06-2")
 
 # %% [markdown]

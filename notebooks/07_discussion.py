@@ -46,7 +46,7 @@ from rigl_nb.report.sections import ladder, shared
 # with and without. From printed standard deviations alone we judge nothing: each is of three runs.
 
 # %%
-rungs = ladder.boards()
+rungs = ladder.rungs()
 tables.plain(ladder.counts(rungs), "counts")
 
 # %% [markdown]

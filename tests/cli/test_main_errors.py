@@ -134,3 +134,9 @@ def test_a_damaged_record_is_named(call, local, command):
     code, _, err = call(command, *(["--profile", "quick"] if command == "run" else []))
     assert code == 1
     assert str(path) in err and "emove it" in err and "Traceback" not in err
+
+
+def test_each_command_says_what_it_does():
+    from rigl_nb.cli import commands, usage
+
+    assert usage.COMMANDS.keys() == commands.COMMANDS.keys()

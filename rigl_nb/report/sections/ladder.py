@@ -49,14 +49,14 @@ class Rung:
     answers: Mapping[str, Answer]
 
 
-def board(name: str) -> list[Rung]:
+def rungs_of(name: str) -> list[Rung]:
     """The claims of a section with their answers, in the order of its notebook; all claims are tested together."""
     if name not in QUESTIONS:
         raise ValueError(f"section {name!r} has no claims: sections with claims are {', '.join(QUESTIONS)}")
-    return [rung for rung in boards() if rung.section == name]
+    return [rung for rung in rungs() if rung.section == name]
 
 
-def boards() -> list[Rung]:
+def rungs() -> list[Rung]:
     """All claims of the report with their answers, section by section."""
     there = {name_of(record.spec) for record in Store(paths.results()).records()}
     profiles = [name for name in grids.EVIDENCE if name in there]

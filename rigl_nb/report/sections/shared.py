@@ -1,4 +1,4 @@
-"""What the notebooks of the report's sections share: their evidence, training on this machine, the verdict."""
+"""What the notebooks of the report's sections share: their evidence, and training on this machine."""
 
 from collections.abc import Iterable, Mapping
 

@@ -24,7 +24,7 @@ def printed(tmp_path_factory):
     """The rungs where no record is published."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RIGL_RESULTS", str(tmp_path_factory.mktemp("none") / "results"))
-        return ladder.boards()
+        return ladder.rungs()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def with_paper(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RIGL_RESULTS", str(store.root))
         assert shared.evidence("05_1")["paper"]["present"].sum() == len(store.records())
-        return ladder.boards()
+        return ladder.rungs()
 
 
 def by_name(rungs):
@@ -107,10 +107,10 @@ def test_other_runs_of_the_network_tell_the_noise():
 
 
 def test_one_section_has_its_own_claims(with_paper, monkeypatch):
-    monkeypatch.setattr(ladder, "boards", lambda: with_paper)
-    assert ladder.board("06_2") == [rung for rung in with_paper if rung.section == "06_2"]
+    monkeypatch.setattr(ladder, "rungs", lambda: with_paper)
+    assert ladder.rungs_of("06_2") == [rung for rung in with_paper if rung.section == "06_2"]
     with pytest.raises(ValueError, match=r"section '03' has no claims.*05_1"):
-        ladder.board("03")
+        ladder.rungs_of("03")
 
 
 def test_counts_add_up(with_paper):
