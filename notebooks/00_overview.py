@@ -7,7 +7,7 @@
 # weights every 100 steps and grows new ones where the gradient is largest. A report of the ML Reproducibility Challenge
 # {cite}`sundar2021` tested it: "the central claim holds—given a fixed training budget, RigL surpasses existing
 # dynamic-sparse training methods over a range of target sparsities." These notebooks run that report again. Every
-# table and figure is rebuilt from records of real trainings, beside the printed numbers. Each claim gets an answer at
+# table and figure is rebuilt from the records of trainings that exist, beside the printed numbers. Each claim is asked at
 # each scale of evidence: arithmetic, the report's own numbers, short trainings, and trainings of the report's length.
 
 # %% tags=["parameters"]
@@ -31,9 +31,10 @@ overview.known(rungs, facts)
 # %% [markdown]
 # ## The ladder of evidence
 #
-# Sentences about costs, then the claims of the report's summary; in brackets the section. [Notebook
+# Sentences about costs, then the central claims; in brackets the section. [Notebook
 # 07](07_discussion.ipynb) shows all claims and says how we judge. A printed number cannot reproduce itself: it only
-# supports a sentence, or not. A short training cannot either: it shows a direction. Only trainings of the report's
+# supports a sentence, or not. A short training cannot either: it shows a direction,
+# and it ends far from convergence, so a longer one helps it more. Only trainings of the report's
 # length, by its text, can reproduce or contradict a claim; how they deviate from the report stands in
 # [notebook 04](04_settings.ipynb).
 

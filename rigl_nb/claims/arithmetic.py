@@ -46,11 +46,11 @@ def _facts(records: list[Record]) -> Iterator[Fact]:
         return Fact(name, quote, section, tested, sum(answers), len(answers), notebook)
 
     yield fact(
-        "RigL's and SET's counts never change",
+        "RigL's counts never change",
         "RigL can maintain a fixed computational cost and parameter count throughout training",
         "1",
         "runs that keep the number of active weights of every layer",
-        [_constant(r) for r in records if r.spec.method in ("RigL", "SET") and not r.spec.published_code],
+        [_constant(r) for r in records if r.spec.method in ("RigL",) and not r.spec.published_code],
         "03",
     )
     yield fact(
@@ -71,11 +71,11 @@ def _facts(records: list[Record]) -> Iterator[Fact]:
         "02",
     )
     yield fact(
-        "SNFS costs more than RigL",
+        "SNFS costs much more than RigL",
         "SNFS can outperform RigL, but requires a much larger training budget",
         "5.1",
-        "trainings of equal density, the cost of both networks by the formulas",
-        [_dearer(data, init, density) for data in NETWORKS for init in ("Random", "ERK") for density in DENSITIES],
+        "trainings of both networks, at densities 0.1 and 0.2, that cost at least 1.5 times as much",
+        [_dearer(data, init, density) for data in NETWORKS for init in ("Random", "ERK") for density in (0.1, 0.2)],
         "03",
     )
     yield fact(
@@ -105,7 +105,7 @@ def _on_line(data: str, density: float) -> bool:
 
 def _dearer(data: str, init: str, density: float) -> bool:
     f = _cost(data, init, density)
-    return flops.train_fraction("SNFS", f) > flops.train_fraction("RigL", f)
+    return flops.train_fraction("SNFS", f) >= 1.5 * flops.train_fraction("RigL", f)
 
 
 def printed_costs() -> Iterator[bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.claim import MATCH_MARGIN, Cell
 from rigl_nb.experiments.grids import DATA, published
 
 
@@ -31,6 +31,16 @@ def _words() -> Iterator[Inconsistency]:
         for row, rigl in _reversed(_table(number, name)):
             values = f"{_cell(row)}: {_accuracy(row)}, {_cell(rigl)}: {_accuracy(rigl)}"
             yield Inconsistency(f"Table {number}", "RigL over SET", values, f"05_{number - 1}")
+    table1 = published("table1")
+    off = (table1["accuracy_report"] - table1["accuracy_original"]).abs().groupby(table1["method"], sort=False).max()
+    far = ", ".join(f"{method} {value:.1f}" for method, value in off.round(1).items() if value > MATCH_MARGIN)
+    yield Inconsistency(
+        "section 4.2", "matches the original with 50,000 images", f"off by more in Table 1: {far}", "04"
+    )
+    for number, name in {2: "cifar10", 3: "cifar100"}.items():
+        for erk, random in _not_better(_table(number, name)):
+            values = f"{_cell(erk)}: {_accuracy(erk)}, {_cell(random)}: {_accuracy(random)}"
+            yield Inconsistency("section 6.1", "ERK over Random consistently", values, "06_1")
     figure3 = published("figure3_flops").set_index(["dataset", "budget_density", "init"])
     for (dataset, budget), pair in figure3.groupby(level=[0, 1], sort=False):
         random, erk = (pair.loc[dataset, budget, init]["accuracy_mean"] for init in ("Random", "ERK"))
@@ -92,6 +102,14 @@ def _reversed(table: pd.DataFrame) -> Iterator[tuple]:
         rigl = Cell("RigL", row.init, row.density, row.multiplier).rows(table)
         if len(rigl) and rigl["accuracy_mean"].item() < row.accuracy_mean:
             yield row, next(rigl.itertuples())
+
+
+def _not_better(table: pd.DataFrame) -> Iterator[tuple]:
+    """Rows of RigL (ERK) whose accuracy is not above that of RigL (Random) with the same length and density."""
+    for row in table[(table["method"] == "RigL") & (table["init"] == "ERK")].itertuples():
+        random = Cell("RigL", "Random", row.density, row.multiplier).rows(table)
+        if len(random) and random["accuracy_mean"].item() >= row.accuracy_mean:
+            yield row, next(random.itertuples())
 
 
 def _cell(row) -> str:

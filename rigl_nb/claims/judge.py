@@ -65,6 +65,11 @@ class Answer:
         return self.estimate.interval()
 
     @property
+    def weakest(self) -> Estimate:
+        """The pair that shows the claimed relation least."""
+        return max(self.pairs, key=lambda pair: _p_holds(self.claim, pair))
+
+    @property
     def clear(self) -> int:
         """How many pairs show the claimed relation alone."""
         return sum(_p_holds(self.claim, pair) <= LEVEL for pair in self.pairs)
@@ -72,7 +77,9 @@ class Answer:
     @property
     def word(self) -> str:
         """The outcome in the scale's own word."""
-        return WORDS[self.scale].get(self.outcome, self.outcome)
+        found = WORDS[self.scale].get(self.outcome, self.outcome)
+        partly = self.scale == PRINTED and self.missing and self.outcome == SUPPORTED
+        return f"{found} where printed" if partly else found
 
 
 def by_runs(claim: Claim, runs: Runs, scale: str) -> Answer:

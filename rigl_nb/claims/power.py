@@ -1,12 +1,12 @@
 """What a number of seeds can show: the width of a claim's interval, and the difference that it would find."""
 
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import integrate, optimize, special
 
-from rigl_nb.claims.claim import PUBLISHED_SEEDS
+from rigl_nb.claims.claim import PUBLISHED_SEEDS, Claim
 from rigl_nb.claims.model import Estimate, student
 
 POWER = 0.8  # the chance to find a difference of the size that is called detectable
@@ -40,6 +40,23 @@ def could_show(estimate: Estimate) -> float:
 def design(std: float, pairs: int, seeds: int) -> tuple[float, int]:
     """Standard error, in points, and degrees of freedom of the mean difference of `pairs` pairs of distinct cells."""
     return std * sqrt(2 / (pairs * seeds)), 2 * pairs * (seeds - 1)
+
+
+def prospect(claim: Claim, std: float, difference: float) -> float:
+    """How likely runs with the claim's own number of seeds support it, if this difference is true in every pair.
+
+    `std` is that of a run, taken as known; pairs as independent, so that a claim about each needs luck in all.
+    """
+    count = 1 if claim.every else len(claim.pairs)
+    error = design(std, count, claim.seeds)[0]
+    strict, one_sided = student(inf), student(inf, 0.9)
+    if claim.relation == "outperforms":
+        one = special.ndtr((difference - claim.margin) / error - strict)
+    else:
+        low = (difference + claim.margin) / error - one_sided
+        high = (claim.margin - difference) / error - one_sided if claim.relation == "matches" else inf
+        one = max(0.0, special.ndtr(low) + special.ndtr(high) - 1)
+    return float(one ** (len(claim.pairs) if claim.every else 1))
 
 
 def seeds_needed(difference: float, std: float, pairs: int = 1, power: float = POWER) -> int:

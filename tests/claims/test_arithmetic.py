@@ -13,10 +13,10 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
 
 NAMES = (
-    "RigL's and SET's counts never change",
+    "RigL's counts never change",
     "Random's cost is linear in density",
     "ERK costs more than Random at equal density",
-    "SNFS costs more than RigL",
+    "SNFS costs much more than RigL",
     "printed costs follow from shapes",
 )
 # WRN-22-2, by hand: the first layer, then blocks of (channels in, out, side of the output)
@@ -69,13 +69,13 @@ def test_erk_costs_more_and_a_cheaper_one_is_found(monkeypatch):
 def test_snfs_needs_dense_gradients_in_every_step(monkeypatch):
     """SNFS in every step, RigL only at updates; without dense gradients both cost the same."""
     fact = by_name()[NAMES[3]]
-    assert (fact.agree, fact.of) == (24, 24)
+    assert (fact.agree, fact.of) == (8, 8)
     monkeypatch.setattr(arithmetic.flops, "train_fraction", lambda method, f: f)
     assert by_name()[NAMES[3]].agree == 0
 
 
 def test_counts_that_change_are_found():
-    still, other = made(tiny("RigL")), made(tiny("SET"))
+    still, other = made(tiny("RigL")), made(tiny("RigL", seed=1))
     moved = replace(other, active=(*other.active, {"epoch": 1, "counts": dict.fromkeys(other.active[0]["counts"], 1)}))
     twice = replace(still, active=still.active * 2)
     apart = made(tiny("SNFS"))

@@ -8,7 +8,7 @@ from frames import runs
 from scipy import stats
 
 from rigl_nb.claims import power
-from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.claim import Cell, Claim
 from rigl_nb.claims.model import Estimate, Runs
 
 LEFT, RIGHT = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1)
@@ -81,3 +81,25 @@ def test_the_expected_maximum_in_closed_form():
     assert power.expected_maximum(1) == pytest.approx(0, abs=1e-9)
     assert power.expected_maximum(2) == pytest.approx(1 / np.sqrt(np.pi))
     assert power.expected_maximum(3) == pytest.approx(3 / (2 * np.sqrt(np.pi)))
+
+
+def test_the_prospect_of_a_claim_by_simulation():
+    """Known noise, independent pairs: the share of simulated experiments whose intervals support the claim."""
+    rng, std, draws = np.random.default_rng(0), 0.2, 20_000
+    pairs = tuple((Cell("RigL", "ERK", d), Cell("SET", "ERK", d)) for d in (0.1, 0.2, 0.5))
+    for relation, margin, every, difference in (
+        ("outperforms", 0.0, True, 0.4),
+        ("outperforms", 0.0, False, 0.2),
+        ("matches", 0.3, True, 0.0),
+        ("matches", 0.3, True, 0.2),
+        ("at least matches", 0.3, True, 0.0),
+        ("at least matches", 0.3, False, -0.1),
+    ):
+        claim = Claim("c", "q", "5", pairs, relation, margin, every=every, seeds=12)
+        count = 1 if every else 3
+        error = std * math.sqrt(2 / (12 * count))
+        found = rng.normal(difference, error, (draws, len(pairs) if every else 1))
+        low, high = (found + side * (1.96 if relation == "outperforms" else 1.6449) * error for side in (-1, 1))
+        holds = low > (margin if relation == "outperforms" else -margin)
+        holds &= (high < margin) | (relation != "matches")
+        assert power.prospect(claim, std, difference) == pytest.approx(holds.all(axis=1).mean(), abs=0.012)

@@ -34,6 +34,12 @@ _INITIALIZATION = "For all sparse methods, excluding SNFS, using ERK initializat
 _EXCEED = "By training longer, the performance can match or exceed iterative pruning, while consuming constant FLOPs"
 _HIGHEST = "Overall, RigL 2× (ERK) achieves highest test accuracy"
 _BASELINE = "At lower sparsities (higher densities), RigL matches the performance of the dense baseline"
+_ERK_OVER_RANDOM = (
+    pairs(ERK, RANDOM)
+    + pairs(ERK_2, RANDOM_2)
+    + pairs(SET_ERK, SET_RANDOM)
+    + pairs(("Static", "ERK"), ("Static", "Random"))
+)
 _LIKE_PRUNING = pairs(ERK_2, ("Pruning", None))
 _AT_HALF = ((Cell("RigL", "Random", 0.5), Cell("Dense")), (Cell("RigL", "ERK", 0.5), Cell("Dense")))
 
@@ -47,11 +53,11 @@ CIFAR10 = (
         pairs(RANDOM, SET_RANDOM, _ALL) + pairs(ERK, SET_ERK, _ALL),
         every=True,
     ),
-    Claim(
+    Claim(  # where RigL costs less although it trains twice as long: not from ERK at 0.2, by the printed costs
         "RigL 2× over SNFS, which costs more",
         _CENTRAL,
         "5",
-        pairs(RANDOM_2, SNFS_RANDOM) + pairs(ERK_2, SNFS_ERK),
+        pairs(RANDOM_2, SNFS_RANDOM) + pairs(ERK_2, SNFS_ERK, (0.1,)),
         every=True,
     ),
     Claim(
@@ -68,7 +74,7 @@ CIFAR10 = (
     Claim("RigL over SET", _GRADIENTS, "5.1", pairs(RANDOM, SET_RANDOM) + pairs(ERK, SET_ERK), seeds=SEEDS),
     Claim("SNFS over SET", _GRADIENTS, "5.1", pairs(SNFS_RANDOM, SET_RANDOM) + pairs(SNFS_ERK, SET_ERK)),
     Claim("SNFS over RigL", _SNFS, "5.1", pairs(SNFS_RANDOM, RANDOM)),
-    Claim("ERK over Random", _INITIALIZATION, "5.1", pairs(ERK, RANDOM) + pairs(SET_ERK, SET_RANDOM), every=True),
+    Claim("ERK over Random", _INITIALIZATION, "5.1", _ERK_OVER_RANDOM, every=True),
     Claim("RigL 2× over RigL", _LONGER, "5.1", pairs(RANDOM_2, RANDOM) + pairs(ERK_2, ERK)),
     Claim("RigL 2× (ERK) over Pruning", _EXCEEDS, "5.1", pairs(ERK_2, ("Pruning", None), (0.1,))),
     Claim("RigL at 0.5 as good as Dense", _BASELINE, "5.1", _AT_HALF, "matches", MATCH_MARGIN, every=True),

@@ -10,7 +10,9 @@ from IPython.display import HTML
 from rigl_nb.claims import judge
 from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import MATCH_MARGIN, Claim
+from rigl_nb.claims.instability import Limits
 from rigl_nb.claims.judge import Answer
+from rigl_nb.claims.model import Estimate
 from rigl_nb.claims.power import could_show
 
 TITLES = {"printed": "by the printed numbers", "quick": "quick runs", "short": "short runs", "paper": "paper runs"}
@@ -66,9 +68,13 @@ def cell(answer: Answer | None) -> str:
 
 def ours(answer: Answer) -> str:
     """The mean difference and its 95 % interval, where there is one: "+0.17 [−0.01, +0.36]"."""
-    low, high = answer.interval
+    return _bounds(answer.estimate)
+
+
+def _bounds(estimate: Estimate | Limits) -> str:
+    low, high = estimate.interval()
     ends = "" if isnan(low) else f" [{low:+.2f},\N{NO-BREAK SPACE}{high:+.2f}]".replace("-", "−")
-    return _value(answer.estimate) + ends
+    return _value(estimate) + ends
 
 
 def _details(answer: Answer) -> Iterable[str]:
@@ -76,8 +82,10 @@ def _details(answer: Answer) -> Iterable[str]:
     if len(answer.pairs) > 1:
         clearly = f", {answer.clear} clearly" if answer.claim.every else ""
         yield f"{answer.agree} of {len(answer.pairs)} agree{clearly}"
+        if answer.claim.every:
+            yield f"the weakest: {_bounds(answer.weakest)}"
     if answer.p <= judge.LEVEL < answer.adjusted:
-        yield f"clear alone (p = {answer.p:.3f}), not among all (p = {answer.adjusted:.2f})"
+        yield f"p = {answer.p:.3f} alone, {answer.adjusted:.2f} among all claims"
     if answer.missing:
         yield f"without {len(answer.missing)} of {len(answer.claim.cells)} cells"
     if any(answer.broken):

@@ -16,14 +16,15 @@ from rigl_nb.report.sections import accuracy_by_flops, redistribution, shared, t
 from rigl_nb.runs.store import Store
 
 Evidence = Mapping[str, Mapping[str, pd.DataFrame]]  # runs by section and profile
-# The sentences of the report's summary, in plain words, by the claim's name. They are tested together (Holm).
+# The front page's claims in plain words, by the claim's name. They are tested together (Holm).
 PRIMARY = {
     "RigL over SET, all densities": "RigL is better than SET on CIFAR-10, at each density",
     "CIFAR-100: RigL over SET, all densities": "RigL is better than SET on CIFAR-100, at each density",
-    "RigL 2× over SNFS, which costs more": "RigL is better than SNFS at a lower cost",
+    "RigL 2× over SNFS, which costs more": "trained twice as long, RigL is better than SNFS, at a lower cost",
     "RigL 2× (ERK) like Pruning or better": "trained twice as long, RigL is as good as Pruning or better",
     "ERK over Random": "ERK is better than Random at equal density",
-    "CIFAR-10: Random over ERK at equal FLOPs": "Random is better than ERK at equal FLOPs",
+    "CIFAR-10: Random over ERK at equal FLOPs": "Random is better than ERK at equal FLOPs, CIFAR-10",
+    "CIFAR-100: Random over ERK at equal FLOPs": "Random is better than ERK at equal FLOPs, CIFAR-100",
     "RigL at 0.5 as good as Dense": "RigL at density 0.5 is as good as Dense",
     "tuned like the reference": "tuned α and ΔT are as good as 0.3 and 100",
     "CIFAR-10: redistribution over RigL": "redistribution helps RigL (Random)",

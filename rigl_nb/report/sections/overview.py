@@ -40,10 +40,12 @@ def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
 
 
 def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
+    if not any(judge.FULL in rung.answers and rung.answers[judge.FULL].pairs for rung in rungs):
+        yield "**No claim has been reproduced or contradicted yet**: no training of the report's length has a record."
     true = [fact for fact in facts if fact.word == arithmetic.VERIFIED]
     cases = sum(fact.of for fact in facts)
     yield (
-        f"**Without training**, from shapes and from what runs count themselves ({cases} cases): {len(true)} of "
+        f"**By arithmetic**, from shapes and from what runs count themselves ({cases} cases): {len(true)} of "
         f"{count(len(facts), 'sentence')} about costs and counts are verified."
     )
     printed = [rung.answers[judge.PRINTED] for rung in rungs if judge.PRINTED in rung.answers and not rung.claim.own]
@@ -53,10 +55,10 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     central = next(rung for rung in rungs if rung.claim.name == next(iter(PRIMARY)))
     if judge.PRINTED in central.answers:
         yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
-    against = [rung for rung in rungs if _outcome(rung, judge.PRINTED) == judge.OPPOSITE]
+    against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
-        listed = "; ".join(f"{r.claim.name}: {_numbers(r.answers[judge.PRINTED])}" for r in against)
-        yield f"Against the text: {listed}."
+        listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
+        yield f"Not supported: {listed}."
     yield (
         f"**The published code** does {len(BEHAVIOURS)} things otherwise than the text "
         "([notebook 08](08_published_code_audit.ipynb))."
@@ -93,8 +95,8 @@ def _numbers(answer: Answer) -> str:
     return f"{ours(answer)} points{agree}, {answer.word}"
 
 
-def _outcome(rung: Rung, scale: str) -> str | None:
-    return rung.answers[scale].outcome if scale in rung.answers else None
+def _word(rung: Rung, scale: str) -> str | None:
+    return rung.answers[scale].word if scale in rung.answers else None
 
 
 def methods() -> pd.DataFrame:
@@ -110,6 +112,7 @@ def grids_methods() -> set[str]:
 
 def _method(method: Method) -> dict[str, str]:
     needs = "every iteration" if method.dense_momentum else "at updates" if method.dense_gradients else "never"
+    needs = "while it is dense" if method.start == "dense" else needs
     starts = {"none": "–", "dense": "dense", "parent": "the mask of Pruning", "sparse": "sparse"}
     share = {None: "no"} | {score: f"by mean {words.removeprefix('largest ')}" for score, words in SCORES.items()}
     return {

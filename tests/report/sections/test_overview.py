@@ -54,6 +54,7 @@ def test_what_is_known_without_training_and_by_the_printed_numbers():
         rung("ours", own=True, printed=judge.SUPPORTED),
         rung("silent"),
     )
+    assert found.pop(0).startswith("**No claim has been reproduced or contradicted yet**")
     assert found[0].endswith("(9 cases): 1 of 2 sentences about costs and counts are verified.")
     assert found[1].startswith("**By the report's own numbers**") and "of 5 claims that can be asked, " in found[1]
     assert {"2 supported", "1 undecided", "2 not supported"} == set(
@@ -62,7 +63,8 @@ def test_what_is_known_without_training_and_by_the_printed_numbers():
     half = 2.228139 * 0.1
     numbers = f"+0.50 [+{0.5 - half:.2f},\N{NO-BREAK SPACE}+{0.5 + half:.2f}] points, 1 of 2 pairs agree"
     assert found[2] == f"Of these, the central one, “{PRIMARY[CENTRAL]}”: {numbers}, undecided."
-    assert found[3] == f"Against the text: bad: {numbers}, not supported.", "no difference is not against it"
+    interval = numbers.split(" points")[0]
+    assert found[3] == f"Not supported: bad, {interval}; small, {interval}."
     assert f"does {len(BEHAVIOURS)} things otherwise" in found[4]
     assert len(found) == 6 and found[5].startswith("**Open**: 1 of 2 trainings of the report's length, 2 GPU-hours by")
 
@@ -74,7 +76,7 @@ def test_small_and_full_runs_speak_where_there_are_any():
         rung("third", quick=judge.NO_DIFFERENCE, paper=judge.OPPOSITE),
         rung("ours", own=True, quick=judge.SUPPORTED),
     )
-    assert not any(line.startswith("Against") for line in found)
+    assert not any(line.startswith(("Not supported", "**No claim")) for line in found)
     (quick,) = [line for line in found if line.startswith("**Our `quick` runs**")]
     assert quick.endswith(f"({PROFILES['quick'].about}): of 3 claims, 2 cannot tell, 1 same direction.")
     assert not any("`short`" in line for line in found)
