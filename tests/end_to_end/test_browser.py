@@ -113,11 +113,11 @@ def test_no_table_is_cut_off_on_a_desk(linked):
 
 def test_the_front_page_answers_in_one_screen(browser, report):
     page, _ = _opened(browser, report / "html" / "index.html", viewport=DESK)
-    figure, words = page.locator("#fig-glance img"), page.get_by_text("The printed numbers")
-    assert words.bounding_box()["y"] < figure.bounding_box()["y"]
-    bottom = figure.bounding_box()["y"] + figure.bounding_box()["height"]
+    answer = page.get_by_text("No claim has been reproduced or contradicted yet").bounding_box()
+    last = page.locator("li", has_text="GPU-hours by the report’s own").bounding_box()
+    listed = page.locator(".toctree-wrapper > ul").first.is_visible()
     page.close()
-    assert bottom <= 900
+    assert answer["y"] < last["y"] and last["y"] + last["height"] <= 900 and not listed
 
 
 def test_headings_get_smaller_by_level(browser, report):
@@ -152,7 +152,7 @@ def test_in_the_dark_drawings_are_light_ink_on_the_pages_colour(browser, report,
 
 def test_on_a_phone_verdicts_are_in_sight_and_wide_tables_say_that_they_scroll(browser, report):
     page, _ = _opened(browser, report / "html" / "05_1_cifar10.html", viewport={"width": 420, "height": 900})
-    verdicts = page.locator("table[id^=T_claims-] tbody tr td:last-child")
+    verdicts = page.locator("table.board td[data-label]")
     ends = [verdicts.nth(i).bounding_box() for i in range(verdicts.count())]
     wide = page.locator(".text_html:has(#T_table2)")
     hint = wide.evaluate("e => [e.scrollWidth > e.clientWidth, getComputedStyle(e).backgroundImage]")

@@ -104,8 +104,7 @@ def stitch(executed: Sequence[Path], out: Path) -> Path:
     for stem, notebook in notebooks.items():
         page = _page(notebook, present=set(notebooks))
         if stem == FRONT:
-            contents = (source / "index.md").read_text(encoding="utf-8").partition("## Contents\n")[2]
-            contents = contents.replace(":glob:", ":glob:\n:hidden:")  # the front page has paths of its own
+            contents = (source / "index.md").read_text(encoding="utf-8").partition("\n")[2]
             page.cells.append(nbformat.v4.new_markdown_cell(contents, id="contents"))
             (source / "index.md").unlink()
         nbformat.write(page, source / f"{'index' if stem == FRONT else stem}.ipynb")
