@@ -177,7 +177,7 @@ def test_make_lab_opens_the_overview(browser, tmp_path):
             page = browser.new_page(viewport={"width": 1500, "height": 3_000})
             page.goto(_written(tmp_path / "address", process))
             page.locator(".jp-Notebook .jp-OutputArea table").first.wait_for()
-            page.locator(".jp-Notebook table.board svg").first.wait_for()  # though nothing has run here yet
+            page.locator(".jp-Notebook td", has_text="undecided").first.wait_for()  # though nothing has run here yet
             page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
             assert page.locator(".lm-DockPanel .lm-TabBar-tab").all_inner_texts() == ["00_overview.ipynb"]
             assert page.locator("dialog.jp-Dialog, .jp-toast-container .Toastify__toast").count() == 0
