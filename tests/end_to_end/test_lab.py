@@ -144,7 +144,7 @@ def stop_and_go_on(page, folder):
     wait_until_run(page)
     held = torch.load(local.path(spec, ".checkpoint"), weights_only=True)["step"]
     assert 0 < held < spec.total_steps and local.find(spec) is None
-    page.locator(".jp-CodeCell", has_text="section.train(").locator(".jp-InputArea-editor").click()
+    page.locator(".jp-CodeCell", has_text="shared.train(").locator(".jp-InputArea-editor").click()
     run_all(page, "Run Selected Cell and All Below")
     undisturbed = Store(folder / "undisturbed")
     run([spec], undisturbed, execution=Execution.best(threads=1))  # while the kernel trains
