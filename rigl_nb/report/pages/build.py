@@ -168,10 +168,16 @@ def _page(notebook, present: set[str]):
 
 
 def _link(notebook, present: set[str]) -> None:
+    def linked(text: str) -> str:
+        text = LINK.sub(lambda link: link[0] if link[2] in present else link[1], text)
+        return text.replace(f"({FRONT}.ipynb", "(index.ipynb")
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            source = LINK.sub(lambda link: link[0] if link[2] in present else link[1], cell.source)
-            cell.source = source.replace(f"({FRONT}.ipynb", "(index.ipynb")
+            cell.source = linked(cell.source)
+        for output in cell.get("outputs", ()):
+            if words := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"] = linked(words)
 
 
 def one_notebook(notebooks: dict):
