@@ -37,11 +37,11 @@ from matplotlib.ticker import PercentFormatter
 from torch.utils.flop_counter import FlopCounterMode
 
 from rigl_nb import flops, models, paths, rng, schedules
+from rigl_nb.claims import own_costs
 from rigl_nb.distributions import DISTRIBUTIONS, counts
 from rigl_nb.experiments import grids
 from rigl_nb.methods import BUILT_IN, METHODS
 from rigl_nb.report.figures import style, widgets
-from rigl_nb.report.sections import own_costs
 from rigl_nb.runs.store import Store
 
 # %% tags=["hide-input"]

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import torch
 from records import ORIGIN
@@ -225,3 +225,20 @@ def before_the_name(count) -> None:
         plain(source, target)
 
     os.replace = replace
+
+
+@contextmanager
+def crashing(monkeypatch, step):
+    """Let every run crash in this iteration, each one before it with a checkpoint."""
+    plain = attempt.train
+
+    def train(*arguments):
+        for progress in plain(*arguments):
+            if progress.step == step:
+                raise RuntimeError("stop")
+            yield progress
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
+        patch.setattr(attempt, "train", train)
+        yield

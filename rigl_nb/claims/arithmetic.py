@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rigl_nb import flops, models
+from rigl_nb.claims.own_costs import unmoved
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
 from rigl_nb.experiments.equal_flops import inference, layers
@@ -50,7 +51,7 @@ def _facts(records: list[Record]) -> Iterator[Fact]:
         "RigL can maintain a fixed computational cost and parameter count throughout training",
         "1",
         "runs that keep the number of active weights of every layer",
-        [_constant(r) for r in records if r.spec.method in ("RigL",) and not r.spec.published_code],
+        [unmoved(r) for r in records if r.spec.method == "RigL" and not r.spec.published_code],
         "03",
     )
     yield fact(
@@ -86,10 +87,6 @@ def _facts(records: list[Record]) -> Iterator[Fact]:
         printed_costs(),
         "03",
     )
-
-
-def _constant(record: Record) -> bool:
-    return all(entry["counts"] == record.active[0]["counts"] for entry in record.active)
 
 
 def _cost(data: str, init: str, density: float) -> float:

@@ -18,12 +18,12 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " optimizers masked moving sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
-    "claims": "claim spread model several judge power instability images arithmetic printed inconsistencies"
+    "claims": "claim spread model several judge power instability images own_costs arithmetic printed inconsistencies"
     " statements.cells statements.beyond statements.cifar statements.distribution statements.settings statements.tuning"
     " statements",
     "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
-    " beyond own_costs audit batches ladder overview all_runs",
+    " beyond audit batches ladder overview all_runs",
     "report.pages": "execute pairs reference onefile build",
     "cli": "usage commands",
 }

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from driving import PLAIN, held, run
+from driving import PLAIN, crashing, held, run
 from records import files, tiny
 
 from rigl_nb.execution import Execution
@@ -43,19 +43,9 @@ def often(monkeypatch):
 @pytest.fixture
 def stopped(store, monkeypatch):
     """Return a spec whose run crashed in iteration 7, with the checkpoint of iteration 6."""
-    spec, plain = SPEC, attempt.train
-
-    def train(*args):
-        for progress in plain(*args):
-            if progress.step == 7:
-                raise RuntimeError("stop")
-            yield progress
-
-    with monkeypatch.context() as patch:
-        patch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
-        patch.setattr(attempt, "train", train)
-        assert run([spec], store).failed == {spec.run_id: "RuntimeError: stop"}
-    return spec
+    with crashing(monkeypatch, 7):
+        assert run([SPEC], store).failed == {SPEC.run_id: "RuntimeError: stop"}
+    return SPEC
 
 
 def steps_of(spec, store, execution=PLAIN) -> list[int]:

@@ -1,15 +1,13 @@
 """Which test images a run got right lie beside its record, fit it, and go where it goes."""
 
-import math
-
 import numpy as np
 import pytest
-from driving import run
+from driving import crashing, run
 from records import made, tiny
 
 from rigl_nb import data
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.runs import attempt, engine
+from rigl_nb.runs import engine
 from rigl_nb.runs.record import RecordError
 from rigl_nb.runs.store import CORRECT, Store, publish
 
@@ -39,17 +37,7 @@ def test_a_training_leaves_them(spec, store):
 
 
 def test_a_resumed_run_leaves_the_same(store, monkeypatch):
-    plain = attempt.train
-
-    def train(*arguments):
-        for progress in plain(*arguments):
-            if progress.step == 7:
-                raise RuntimeError("stop")
-            yield progress
-
-    with monkeypatch.context() as patch:
-        patch.setattr(attempt, "CHECKPOINT_EVERY", -math.inf)
-        patch.setattr(attempt, "train", train)
+    with crashing(monkeypatch, 7):
         assert set(run([SPEC], store).failed) == {SPEC.run_id}
     assert not store.path(SPEC, CORRECT).exists()
     other = Store(store.root.parent / "undisturbed")

@@ -9,18 +9,13 @@ import published_updates
 import pytest
 import reference
 import torch
+from test_trajectories import network
 from torch import nn
 
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode
 
 KNOWN = frozenset(BEHAVIOURS) - {"shared-error", "capped-shares"}  # of another version; of other methods
 METHODS = ("Dense", "Static", "RigL", "SET")
-
-
-def network():
-    torch.manual_seed(0)
-    convolutions = (nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU())
-    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(24, 5)).double()
 
 
 def gradients(model, t):

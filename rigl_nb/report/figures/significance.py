@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from scipy import special
+import numpy as np
 
-from rigl_nb.claims.model import CONFIDENCE
+from rigl_nb.claims.model import CONFIDENCE, Fit
 
 LEVEL = 1 - CONFIDENCE  # two-sided
 RULE = "Bold: the best mean of a group, where Welch's t-test (two-sided, 95 %) tells it apart from all others there."
@@ -13,14 +14,13 @@ RULE = "Bold: the best mean of a group, where Welch's t-test (two-sided, 95 %) t
 
 def welch(one: Mapping, other: Mapping) -> float:
     """The two-sided p-value of equal means, from `mean`, `std` and `n` of both; NaN without two runs on each side."""
-    if min(one["n"], other["n"]) < 2:
+    n, means, stds = (np.array([one[key], other[key]], float) for key in ("n", "mean", "std"))
+    if n.min() < 2 or np.isnan(stds).any():
         return math.nan
-    difference = abs(one["mean"] - other["mean"])
-    errors = [row["std"] ** 2 / row["n"] for row in (one, other)]
-    if not (both := sum(errors)):
-        return float(difference == 0)
-    freedom = both**2 / sum(error**2 / (row["n"] - 1) for error, row in zip(errors, (one, other), strict=True))
-    return float(2 * special.stdtr(freedom, -difference / math.sqrt(both)))
+    found = Fit(means, n, stds**2, math.nan, 0, own=True).contrast(np.array([1.0, -1.0]))
+    if not found.error:
+        return float(found.value == 0)
+    return min(1.0, 2 * replace(found, value=abs(found.value)).above(0))
 
 
 def leads(rows: Sequence[Mapping | None]) -> list[bool]:

@@ -101,10 +101,10 @@ def _word(rung: Rung, scale: str) -> str | None:
 
 def methods() -> pd.DataFrame:
     """The methods of the report: what an update drops and grows, and what that needs."""
-    return pd.DataFrame([_method(method) for method in METHODS.values() if method.name in grids_methods()])
+    return pd.DataFrame([_method(method) for method in METHODS.values() if method.name in printed_methods()])
 
 
-def grids_methods() -> set[str]:
+def printed_methods() -> set[str]:
     """The methods that the report's tables name."""
     tables = ("table2_cifar10", "table3_cifar100", "table5_redistribution")
     return {name for table in tables for name in grids.published(table)["method"]}

@@ -99,7 +99,7 @@ def test_gpu_hours_by_hand():
 def test_the_methods_of_the_reports_tables():
     table = overview.methods().set_index("method")
     names = {"Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "RigL-SG", "RigL-SM", "Pruning", "Lottery"}
-    assert set(table.index) == overview.grids_methods() == names
+    assert set(table.index) == overview.printed_methods() == names
     assert table["grows"].to_dict() == dict.fromkeys(names, "–") | {
         "SET": "at random",
         "SNFS": "largest |momentum|",

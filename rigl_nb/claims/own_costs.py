@@ -54,7 +54,12 @@ def compared(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "test", "train", "test by shapes", "train by shapes"])
 
 
+def unmoved(record: Record) -> bool:
+    """Whether every layer of a run kept its number of active weights."""
+    return all(entry["counts"] == record.active[0]["counts"] for entry in record.active)
+
+
 def kept(records: Iterable[Record]) -> dict[str, bool]:
     """Whether the layers of each run of SET and RigL kept their numbers of weights; counts by coins are not asked."""
     asked = [r for r in records if r.spec.method in ("SET", "RigL") and DRAWN not in r.spec.published_code]
-    return {record.spec.run_id: len(record.active) == 1 for record in asked}
+    return {record.spec.run_id: unmoved(record) for record in asked}

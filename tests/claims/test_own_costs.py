@@ -5,7 +5,7 @@ from driving import drive
 from records import made, tiny
 
 from rigl_nb import paths
-from rigl_nb.report.sections import own_costs
+from rigl_nb.claims import own_costs
 from rigl_nb.runs.store import Store
 
 KINDS = [("Dense", {}), ("Small-Dense", {}), ("Static", {}), ("SET", {"init": "Random"}), ("RigL", {"init": "ER"})]
