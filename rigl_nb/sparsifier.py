@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rigl_nb import checks, masks, methods, optimizers, rng
+from rigl_nb import checks, masks, methods, rng
 from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.masked import fitting
+from rigl_nb.masking import optimizers
+from rigl_nb.masking.masked import fitting
+from rigl_nb.masking.moving import Moving
 from rigl_nb.models.layers import maskable, unmasked
-from rigl_nb.moving import Moving
 
 _OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the Sparsifier that was made for it last
 

@@ -17,7 +17,7 @@ FENCED = {  # name, and the one file that may use it
     "_forward_pre_hooks": "models/products.py",
     "_buffers": "models/products.py",
     "_modules": "models/products.py",
-    "_getframe": "optimizers.py",
+    "_getframe": "masking/optimizers.py",
     "_forkserver": "runs/workers.py",
     "_forkserver_address": "runs/workers.py",
     "_reply_subshell_id": "report/figures/live.py",

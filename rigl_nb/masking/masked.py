@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rigl_nb import masks, optimizers
+from rigl_nb import masks
+from rigl_nb.masking import optimizers
 
 
 class Masked:

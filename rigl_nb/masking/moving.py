@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rigl_nb import checks, masks, methods
-from rigl_nb.masked import Masked
+from rigl_nb.masking.masked import Masked
 from rigl_nb.schedules import drop_fraction, pruning_sparsity
 
 
