@@ -189,15 +189,11 @@ tuning_landscapes.learning_rates(tuning.means(found[of_rates].rates))
 #
 # > "Runs using a learning rate >0.1 do not converge and are not plotted here."
 #
-# We train one such learning rate, 0.2, with the reference α and ΔT. The report does not say what "converge" means. We
-# test two readings:
+# We train one such learning rate, 0.2, with the reference α and ΔT. The report does not say what "converge" means. A run
+# that only ends a little lower has converged. So the claim below asks for broken runs: their accuracy is at most twice
+# that of guessing, their loss is not finite, or they end far below the others of their cell. Most runs must break.
 #
-# - *strict*: the run ends at chance. Its record is marked as collapsed: the accuracy is at most twice that of guessing,
-#   or the loss is not finite. The verdict needs all runs: reproduced if all collapsed, contradicted if none did.
-# - *weak*: the run ends below the run with learning rate 0.1 and the same seed, α and ΔT. This is a claim like the
-#   others, judged below.
-#
-# A network with batch normalisation may well train with 0.2. Then the strict reading is contradicted.
+# A network with batch normalisation may well train with 0.2. Then the sentence is contradicted.
 
 # %% tags=["hide-input"]
 both_rates = tuning.shown_rates(tuning.fast(found[of_rates]))
@@ -205,16 +201,14 @@ caption = f"{of_rates}: test accuracy with the reference α and ΔT."
 no_run = Markdown(f"No run of `{of_rates}` with these learning rates yet.")
 tables.plain(both_rates, "fast", caption=caption) if len(both_rates) else no_run
 
-# %%
-strict = tuning.collapse(found["paper"])
-print(f"Strict reading, all runs with learning rate {grids.FAST:g} collapse: {strict}")
-
 # %% [markdown]
 # ## The claims
 #
 # Each claim with its answer at every scale of evidence that has one. [Notebook 07](07_discussion.ipynb) says how
 # we judge: one linear model for all runs of a network, and intervals of 95 %. Tuned
-# runs count when their search is complete, learning rates when their grid is.
+# runs count when their search is complete, learning rates when their grid is. A learning rate is near the best if it is
+# not 0.3 points worse than any other one. To compare it with the best alone would not be fair: the best of several is
+# always a little lucky.
 
 # %%
 rungs = ladder.rungs_of("05_3")

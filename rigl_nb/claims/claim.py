@@ -78,7 +78,7 @@ class Claim:
     margin: float = 0.0
     every: bool = False
     own: bool = False  # our question about the quote, not the report's sentence
-    seeds: int = PUBLISHED_SEEDS  # of each cell, fixed beforehand: no full-scale verdict with fewer
+    times: int = 1  # what the mean over the pairs is multiplied with: 2 for a difference of two differences
 
     def __post_init__(self):
         if self.relation not in RELATIONS:
@@ -102,8 +102,10 @@ class Claim:
             text = "difference not above 0"
         else:
             text = f"difference > {self.margin if self.relation == 'outperforms' else -self.margin:g}"
-        pairs = len(self.pairs)
-        return text + ("" if pairs == 1 else f" in each of {pairs} pairs" if self.every else f", mean of {pairs} pairs")
+        if len(self.pairs) == 1:
+            return text
+        mean = "mean" if self.times == 1 else f"{self.times} times the mean"
+        return text + (" in each" if self.every else f", {mean}") + f" of {len(self.pairs)} pairs"
 
     def holds(self, difference: float) -> bool:
         """Whether a true difference of this size would make the sentence true."""

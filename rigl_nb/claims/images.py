@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rigl_nb.claims.estimate import CONFIDENCE
 from rigl_nb.claims.instability import Limits
-from rigl_nb.claims.model import CONFIDENCE
 
 
 def difference(left: Sequence[np.ndarray], right: Sequence[np.ndarray], resamples: int = 2000, seed: int = 0) -> Limits:

@@ -16,10 +16,15 @@ from scipy import optimize, special
 
 from rigl_nb.claims import judge
 from rigl_nb.claims.claim import Claim
+from rigl_nb.claims.estimate import CONFIDENCE
 from rigl_nb.claims.judge import Answer
-from rigl_nb.claims.model import CONFIDENCE, Printed, Runs
+from rigl_nb.claims.model import Printed, Runs
 
-MEASURES = {"spread": "standard deviations over seeds", "broken": "shares of broken runs, in percent"}
+MEASURES = {
+    "spread": "standard deviations over seeds, difference > 0",
+    "broken": "shares of broken runs, in percent, difference > 0",
+    "most": "share of broken runs on the left, in percent, minus 50 > 0",
+}
 Cells = list[np.ndarray]  # test accuracies of the runs of each cell of a side
 
 
@@ -27,7 +32,8 @@ Cells = list[np.ndarray]  # test accuracies of the runs of each cell of a side
 class Instability(Claim):
     """A claim that the runs of the left cells are less stable than those of the right cells, by one measure.
 
-    All left cells together are compared with all right cells: a pair only says what is compared with what.
+    All left cells together are compared with all right cells: a pair only says what is compared with what. By "most",
+    the claim is that more than half of the left runs are broken, whatever the right ones are.
     """
 
     measure: str = "spread"
@@ -40,7 +46,7 @@ class Instability(Claim):
     @property
     def statement(self) -> str:
         """The tested condition in words: "standard deviations over seeds, difference > 0"."""
-        return f"{MEASURES[self.measure]}, difference > 0"
+        return MEASURES[self.measure]
 
 
 @dataclass(frozen=True)
@@ -87,24 +93,24 @@ def share(broken: int, n: int, confidence: float = CONFIDENCE) -> Limits:
 
 
 def by_runs(claim: Instability, runs: Runs, scale: str) -> Answer:
-    """The answer of our runs; every cell needs two, at full scale its fixed number.
+    """The answer of our runs; every cell needs two, at full scale all that are planned.
 
     A spread is pooled over the cells of a side: normal noise, the same in all of them. That does not describe a
     broken run, so its interval is the widest that remains when any one run is left out. Limits of shares are exact.
     """
     sides = [{pair[side]: runs.of(pair[side]) for pair in claim.pairs} for side in (0, 1)]
     cells = sides[0] | sides[1]
-    least = claim.seeds if scale == judge.FULL else 2
-    missing = tuple(cell for cell, rows in cells.items() if len(rows) < least)
+    full = scale == judge.FULL
+    missing = tuple(cell for cell, rows in cells.items() if len(rows) < max(2, full * runs.planned(cell)))
     n, broken = sum(map(len, cells.values())), tuple(sum(int(r["broken"].sum()) for r in s.values()) for s in sides)
     if missing:
         return Answer(claim, scale, judge.NOT_ENOUGH, n=n, missing=missing, broken=broken)
-    if claim.measure == "broken":
+    if claim.measure != "spread":
         of = [sum(map(len, side.values())) for side in sides]
 
         def limits(confidence: float) -> Limits:
             left, right = (share(count, runs, confidence) for count, runs in zip(broken, of, strict=True))
-            return left - right
+            return left - (Limits(50.0, 50.0, 50.0) if claim.measure == "most" else right)
 
     else:
         values = [[rows["test_accuracy"].to_numpy(float) for rows in side.values()] for side in sides]

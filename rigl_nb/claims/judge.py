@@ -15,7 +15,8 @@ from math import nan
 
 from rigl_nb.claims import several
 from rigl_nb.claims.claim import MATCH_MARGIN, PUBLISHED_SEEDS, Cell, Claim, Pair
-from rigl_nb.claims.model import Estimate, Printed, Runs
+from rigl_nb.claims.estimate import Estimate
+from rigl_nb.claims.model import Printed, Runs
 
 SUPPORTED, OPPOSITE, NO_DIFFERENCE, UNDECIDED = "supported", "opposite", "no difference", "undecided"
 NOT_ENOUGH, NOT_PRINTED = "not enough runs", "not printed"
@@ -81,21 +82,26 @@ class Answer:
         partly = self.scale == PRINTED and self.missing and self.outcome == SUPPORTED
         return f"{found} where printed" if partly else found
 
+    @property
+    def on_average(self) -> bool:
+        """Whether a mean supports the claim although at most half of its pairs agree."""
+        return self.outcome == SUPPORTED and not self.claim.every and 2 * self.agree <= len(self.pairs)
+
 
 def by_runs(claim: Claim, runs: Runs, scale: str) -> Answer:
-    """The answer of our runs. At full scale every cell needs its fixed number of seeds, else only one run."""
+    """The answer of our runs. At full scale every cell needs all that are planned, else only one."""
     whole = scale == FULL
     cells = [cell for cell in claim.cells if cell not in runs.known]
     seeds = {cell: len(runs.of(cell)) for cell in cells}
-    missing = tuple(cell for cell in cells if seeds[cell] < (claim.seeds if whole else 1) or not runs.has(cell))
+    missing = tuple(c for c in cells if seeds[c] < (runs.planned(c) if whole else 1) or not runs.has(c))
     pairs = _complete(claim, missing)
     broken = tuple(sum(int(runs.of(cell)["broken"].sum()) for cell in _side(claim, runs, side)) for side in (0, 1))
     if not pairs or (whole and missing) or (runs.known and not whole):
         return Answer(claim, scale, NOT_ENOUGH, missing=missing, broken=broken, n=sum(seeds.values()))
     n = sum(seeds[cell] for cell in dict.fromkeys(cell for pair in pairs for cell in pair) if cell in seeds)
-    every = runs.estimate(pairs, broken=True) if any(broken) else None
-    estimates = tuple(runs.estimate((pair,)) for pair in pairs)
-    return _answer(claim, scale, runs.estimate(pairs), estimates, n=n, missing=missing, broken=broken, whole=every)
+    every = runs.estimate(pairs, broken=True).times(claim.times) if any(broken) else None
+    mean, estimates = runs.estimate(pairs).times(claim.times), tuple(runs.estimate((pair,)) for pair in pairs)
+    return _answer(claim, scale, mean, estimates, n=n, missing=missing, broken=broken, whole=every)
 
 
 def by_print(claim: Claim, printed: Printed) -> Answer:
@@ -106,7 +112,8 @@ def by_print(claim: Claim, printed: Printed) -> Answer:
         return Answer(claim, PRINTED, NOT_PRINTED, missing=missing)
     estimates = tuple(printed.estimate((pair,)) for pair in pairs)
     n = PUBLISHED_SEEDS * len({cell for pair in pairs for cell in pair})
-    return _answer(claim, PRINTED, printed.estimate(pairs), estimates, n=n, missing=missing)
+    mean = printed.estimate(pairs).times(claim.times)
+    return _answer(claim, PRINTED, mean, estimates, n=n, missing=missing)
 
 
 def _complete(claim: Claim, missing: Iterable[Cell]) -> tuple[Pair, ...]:

@@ -11,50 +11,20 @@ sum of these means. Cells that a claim names twice get the sum of their weights,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import special  # not `scipy.stats`: every notebook would wait most of a second for its import
+from scipy import special
 
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell, Pair, places
+from rigl_nb.claims.estimate import CONFIDENCE, Estimate
 from rigl_nb.claims.spread import ENOUGH, Blocks, bartlett, broken, levene, odd
 
-CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE  # of the tests that decide about the model
 DOUBT = 0.2  # of the test for one contrast: with three seeds a variance that is too small costs more than a wide error
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An estimated value in points, its standard error and the degrees of freedom of that error (inf: known)."""
-
-    value: float
-    error: float
-    freedom: float
-
-    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """Student's two-sided interval; of no width where nothing was estimated."""
-        half = student(self.freedom, confidence) * self.error if self.error else 0.0
-        return self.value - half, self.value + half
-
-    def above(self, bound: float) -> float:
-        """One-sided p-value of "the true value is above `bound`": small where it clearly is."""
-        if not self.error:
-            return float(self.value <= bound)
-        return float(_upper(self.freedom, (self.value - bound) / self.error))
-
-
-def student(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """Half of a two-sided interval, in standard errors."""
-    tail = (1 + confidence) / 2
-    return float(special.ndtri(tail) if freedom == inf else special.stdtrit(freedom, tail))
-
-
-def _upper(freedom: float, t: float) -> float:
-    return special.ndtr(-t) if freedom == inf else special.stdtr(freedom, -t)
 
 
 @dataclass(frozen=True)
@@ -127,10 +97,23 @@ class Runs:
 
     def of(self, cell: Cell) -> pd.DataFrame:
         """The runs of a cell; ValueError where one seed has several."""
-        rows = self.present.iloc[self._places.get(cell, [])]
-        if rows["seed"].duplicated().any():
-            raise ValueError(f"{cell.label} has several runs of one seed: pass the runs of one experiment only")
-        return rows
+        if cell not in self._found:
+            rows = self._found[cell] = self.present.iloc[self._places.get(cell, [])]
+            if rows["seed"].duplicated().any():
+                raise ValueError(f"{cell.label} has several runs of one seed: pass the runs of one experiment only")
+        return self._found[cell]
+
+    @cached_property
+    def _found(self) -> dict[Cell, pd.DataFrame]:
+        return {}  # claims ask for the same cells again and again
+
+    def planned(self, cell: Cell) -> int:
+        """How many runs the cell is to have; fixed before any was trained."""
+        return len(self._planned.get(cell, []))
+
+    @cached_property
+    def _planned(self) -> dict[Cell, list[int]]:
+        return places(self.frame)
 
     @cached_property
     def _places(self) -> dict[Cell, list[int]]:
@@ -172,9 +155,13 @@ class Runs:
 
 @dataclass(frozen=True)
 class Printed:
-    """The printed means and standard deviations of a table, of one network and data set."""
+    """The printed means and standard deviations of a table, of one network and data set.
+
+    `own`: whether each mean has a variance of its own; None leaves that to Bartlett's test.
+    """
 
     table: pd.DataFrame
+    own: bool | None = None
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -184,10 +171,13 @@ class Printed:
 
     def of(self, cell: Cell) -> pd.DataFrame:
         """The row of a cell, or none; ValueError where it is printed several times."""
-        rows = self.rows.iloc[self._places.get(cell, [])]
-        if len(rows) > 1:
-            raise ValueError(f"{cell.label} is printed {len(rows)} times: pass one table")
-        return rows
+        return self.rows.iloc[self._place(cell)]
+
+    def _place(self, cell: Cell) -> list[int]:
+        found = self._places.get(cell, [])
+        if len(found) > 1:
+            raise ValueError(f"{cell.label} is printed {len(found)} times: pass one table")
+        return found
 
     @cached_property
     def _places(self) -> dict[Cell, list[int]]:
@@ -195,26 +185,34 @@ class Printed:
 
     def has(self, cell: Cell) -> bool:
         """Whether the cell is printed."""
-        return not self.of(cell).empty
+        return bool(self._place(cell))
 
     def estimate(self, pairs: tuple[Pair, ...]) -> Estimate:
         """The mean difference of the pairs; with a deviation that a broken run made, each mean has its own."""
         weights = np.zeros(len(self.rows))
         for cell, weight in summed(pairs).items():
-            weights[self.of(cell).index[0]] += weight
-        own = bool(self.rows["broken"][weights != 0].any())
-        return self._fit(own).contrast(weights)
+            weights[self._place(cell)] += weight
+        broken = bool(self.rows["broken"][weights != 0].any())
+        return self._fits[self.unequal or broken].contrast(weights)
 
-    def _fit(self, own: bool) -> Fit:
+    @cached_property
+    def unequal(self) -> bool:
+        """Whether each mean has a variance of its own, broken runs apart."""
+        steady = self.rows.loc[~self.rows["broken"], "accuracy_std"].to_numpy(float) ** 2
+        return bartlett(steady, PUBLISHED_SEEDS - 1) < LEVEL if self.own is None else self.own
+
+    @cached_property
+    def _fits(self) -> tuple[Fit, Fit]:
+        """The means with one variance, and with their own."""
         variances = self.rows["accuracy_std"].to_numpy(float) ** 2
         steady = variances[~self.rows["broken"].to_numpy(bool)]
         n, freedom = np.full(len(variances), PUBLISHED_SEEDS), PUBLISHED_SEEDS - 1
         means = self.rows["accuracy_mean"].to_numpy(float)
         tenths = np.isclose(means * 10, np.round(means * 10), rtol=0, atol=1e-6)
         decimals = 1 if tenths.mean() > 0.5 else 2  # Table 2 has one mean, 89.15, with two
-        own = own or bartlett(steady, freedom) < LEVEL
         pooled = float(steady.mean()) if len(steady) else 0.0
-        return Fit(means, n, variances, pooled, freedom * len(steady), own, 0.1 ** (2 * decimals) / 12)
+        one = Fit(means, n, variances, pooled, freedom * len(steady), False, 0.1 ** (2 * decimals) / 12)
+        return one, replace(one, own=True)
 
 
 def summed(pairs: tuple[Pair, ...]) -> dict[Cell, float]:

@@ -1,13 +1,15 @@
 """What a number of seeds can show: the width of a claim's interval, and the difference that it would find."""
 
-from math import inf, isfinite, nan, sqrt
+from collections.abc import Mapping
+from math import inf, isfinite, nan, prod, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import integrate, optimize, special
 
-from rigl_nb.claims.claim import PUBLISHED_SEEDS, Claim
-from rigl_nb.claims.model import Estimate, student
+from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell, Claim
+from rigl_nb.claims.estimate import Estimate, student
+from rigl_nb.claims.model import summed
 
 POWER = 0.8  # the chance to find a difference of the size that is called detectable
 
@@ -42,21 +44,26 @@ def design(std: float, pairs: int, seeds: int) -> tuple[float, int]:
     return std * sqrt(2 / (pairs * seeds)), 2 * pairs * (seeds - 1)
 
 
-def prospect(claim: Claim, std: float, difference: float) -> float:
-    """How likely runs with the claim's own number of seeds support it, if this difference is true in every pair.
+def prospect(claim: Claim, std: float, difference: float, seeds: Mapping[Cell, int]) -> float:
+    """How likely runs with these seeds of each cell support a claim, if this difference is true in every pair.
 
     `std` is that of a run, taken as known; pairs as independent, so that a claim about each needs luck in all.
     """
-    count = 1 if claim.every else len(claim.pairs)
-    error = design(std, count, claim.seeds)[0]
-    strict, one_sided = student(inf), student(inf, 0.9)
+    chances = []
+    for tested in [(pair,) for pair in claim.pairs] if claim.every else [claim.pairs]:
+        weights = summed(tested).items()
+        error = std * claim.times * sqrt(sum(weight**2 / seeds[cell] for cell, weight in weights))
+        chances.append(_supports(claim, difference, error))
+    return prod(chances)
+
+
+def _supports(claim: Claim, difference: float, error: float) -> float:
+    """The chance that one estimate with this known error supports the claimed relation."""
     if claim.relation == "outperforms":
-        one = special.ndtr((difference - claim.margin) / error - strict)
-    else:
-        low = (difference + claim.margin) / error - one_sided
-        high = (claim.margin - difference) / error - one_sided if claim.relation == "matches" else inf
-        one = max(0.0, special.ndtr(low) + special.ndtr(high) - 1)
-    return float(one ** (len(claim.pairs) if claim.every else 1))
+        return float(special.ndtr((difference - claim.margin) / error - student(inf)))
+    low = (difference + claim.margin) / error - student(inf, 0.9)
+    high = (claim.margin - difference) / error - student(inf, 0.9) if claim.relation == "matches" else inf
+    return float(max(0.0, special.ndtr(low) + special.ndtr(high) - 1))
 
 
 def seeds_needed(difference: float, std: float, pairs: int = 1, power: float = POWER) -> int:

@@ -108,7 +108,8 @@ def test_claims_have_names_of_their_own_and_compare_different_cells_of_cifar100(
 
 
 def test_the_trends_are_those_of_cifar10():
-    for ours, first in zip(cifar.TRENDS, statements.CIFAR10, strict=True):
+    asked = [claim for claim in statements.CIFAR10 if claim.name != "RigL 2× (ERK) like Pruning or better"]
+    for ours, first in zip(cifar.TRENDS, asked, strict=True):
         back = tuple((replace(left, data="cifar10"), replace(right, data="cifar10")) for left, right in ours.pairs)
         assert (back, ours.relation, ours.margin, ours.every) == (
             first.pairs,

@@ -98,13 +98,24 @@ def test_two_runs_on_each_side_have_none_to_spare():
     frame = runs({SET_10: [10.0, 90.0], RIGL_10: [90.0, 90.1]})
     verdict = answer(ONE_PAIR, frame, "quick")
     assert (verdict.outcome, verdict.interval[0], verdict.n) == ("undecided", -math.inf, 4)
-    assert answer(ONE_PAIR, frame).word == "not enough runs", "full scale: three of each"
+    planned = runs({SET_10: [10.0, 90.0, None], RIGL_10: [90.0, 90.1]})
+    assert answer(ONE_PAIR, planned).missing == (SET_10,), "full scale: all that are planned"
 
 
 def test_seeds_need_not_be_the_same_and_absent_runs_do_not_count():
     full, part = [70.0, 80.0, 90.0], [None, None, None, 70.0, 80.0, 90.0]
-    verdicts = [answer(ONE_PAIR, runs({SET_10: values, RIGL_10: STEADY})) for values in (full, part)]
+    verdicts = [answer(ONE_PAIR, runs({SET_10: values, RIGL_10: STEADY}), "short") for values in (full, part)]
     assert verdicts[0] == verdicts[1]
+
+
+@pytest.mark.parametrize(("lost", "word"), [(6, "reproduced"), (3, "undecided"), (0, "contradicted")])
+def test_most_runs_break_whatever_the_others_do(lost, word):
+    claim = replace(BROKEN, measure="most")
+    there = [(SET_05, 0), (SET_05, 1), (SET_05, 2), (SET_10, 0), (SET_10, 1), (SET_10, 2)]
+    verdict = answer(claim, runs(dict.fromkeys(claim.cells, STEADY), collapsed=there[:lost]))
+    assert verdict.word == word and verdict.estimate.value == pytest.approx(100 * lost / 6 - 50)
+    low = stats.binomtest(lost, 6).proportion_ci().low * 100 - 50
+    assert verdict.interval[0] == pytest.approx(low)
 
 
 @pytest.mark.parametrize(

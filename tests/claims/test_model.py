@@ -10,7 +10,8 @@ from frames import runs
 from scipy import stats
 
 from rigl_nb.claims.claim import Cell
-from rigl_nb.claims.model import Estimate, Fit, Runs, fit, student, summed
+from rigl_nb.claims.estimate import Estimate, student
+from rigl_nb.claims.model import Fit, Runs, fit, summed
 
 A, B, C, D, E = (Cell(name, "ERK", 0.1) for name in ("RigL", "SET", "Static", "SNFS", "RigL-SG"))
 

@@ -110,3 +110,22 @@ def test_a_pair_of_table_3_as_a_reader_computes_it():
     assert stats.bartlett(*(s * np.array([-1, 0, 1]) for s in std)).pvalue > 0.05
     assert found.error == pytest.approx(math.sqrt(2 * ((std**2).mean() / 3 + TENTH)))
     assert replace(left, multiplier=2).rows(printed.table3()).shape[0] == 1
+
+
+def test_a_value_that_is_printed_again_otherwise_can_take_its_place():
+    """RigL at 0.2: 92.6 in Tables 2 and 4 and Figure 3, 92.9 in Table 5."""
+    cell, table = Cell("RigL", "Random", 0.2), printed.table2()
+    ((words, changed),) = printed.again(cell, table)
+    assert words == "92.9 for RigL at 0.2 (Table 5)"
+    moved = (changed["accuracy_mean"] - table["accuracy_mean"]).fillna(0)
+    assert moved.round(6).tolist() == [0.3 * (place in cell.rows(table).index) for place in table.index]
+    assert list(printed.again(Cell("SET", "Random", 0.2), table)) == []
+    assert list(printed.again(Cell("RigL", "Random", 0.1), table)) == [], "91.717 in Figure 3 is 91.7"
+
+
+def test_the_variance_can_be_chosen():
+    cells = {A: (92.4, 0.01), B: (92.2, 0.6), C: (91.0, 0.01)}
+    free, one, own = (Printed(rows(cells), choice) for choice in (None, False, True))
+    assert (free.unequal, one.unequal, own.unequal) == (True, False, True)
+    errors = [table.estimate(((A, C),)).error for table in (free, one, own)]
+    assert errors[0] == errors[2] < errors[1]

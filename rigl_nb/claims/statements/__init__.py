@@ -1,7 +1,7 @@
 """The report's claims, section by section: what it says, and which cells that compares."""
 
 from rigl_nb.claims.statements.beyond import best_over
-from rigl_nb.claims.statements.cifar import CIFAR10, CIFAR100, HIGHEST, INSTABILITY
+from rigl_nb.claims.statements.cifar import CIFAR10, CIFAR100, HIGHEST, IMPACT, INSTABILITY
 from rigl_nb.claims.statements.distribution import EQUAL_COUNT, REDISTRIBUTION, equal_flops
 from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, originals
 from rigl_nb.claims.statements.tuning import TUNING
@@ -11,6 +11,7 @@ __all__ = [
     "CIFAR100",
     "EQUAL_COUNT",
     "HIGHEST",
+    "IMPACT",
     "INSTABILITY",
     "ORIGINAL",
     "REDISTRIBUTION",

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rigl_nb.claims.claim import MATCH_MARGIN, PUBLISHED_SEEDS, Cell, Claim
+from rigl_nb.claims.claim import MATCH_MARGIN, Cell, Claim
 from rigl_nb.claims.instability import Instability
 from rigl_nb.claims.statements.cells import (
     ERK,
@@ -16,11 +16,8 @@ from rigl_nb.claims.statements.cells import (
     cell,
     pairs,
 )
-from rigl_nb.experiments.profiles import PROFILES
 
 _ALL = (0.05, 0.1, 0.2, 0.5)
-# By power (claims.power): as many find the printed difference, with the printed noise, in four of five cases.
-SEEDS = PUBLISHED_SEEDS + len(PROFILES["paper"].more_seeds)
 _CENTRAL = (
     "Given a fixed training FLOP budget, RigL surpasses existing dynamic sparse training methods "
     "over a range of target sparsities"
@@ -43,16 +40,14 @@ _ERK_OVER_RANDOM = (
 _LIKE_PRUNING = pairs(ERK_2, ("Pruning", None))
 _AT_HALF = ((Cell("RigL", "Random", 0.5), Cell("Dense")), (Cell("RigL", "ERK", 0.5), Cell("Dense")))
 
+_RIGL_SET = pairs(RANDOM, SET_RANDOM, _ALL) + pairs(ERK, SET_ERK, _ALL)
+
 # Section 5.1, Table 2 and Figure 1. The central claim comes first, over every density of Figure 1 at the
-# usual length: that SET can collapse in longer training is a claim of its own.
+# usual length: that SET can collapse in longer training is a claim of its own. It is asked twice: on average, which
+# the planned runs can answer, and at each density, the strict reading, which would need some sixty seeds a cell.
 CIFAR10 = (
-    Claim(
-        "RigL over SET, all densities",
-        _CENTRAL,
-        "5",
-        pairs(RANDOM, SET_RANDOM, _ALL) + pairs(ERK, SET_ERK, _ALL),
-        every=True,
-    ),
+    Claim("RigL over SET, mean of all densities", _CENTRAL, "5", _RIGL_SET),
+    Claim("RigL over SET, each density", _CENTRAL, "5", _RIGL_SET, every=True),
     Claim(  # where RigL costs less although it trains twice as long: not from ERK at 0.2, by the printed costs
         "RigL 2× over SNFS, which costs more",
         _CENTRAL,
@@ -71,7 +66,7 @@ CIFAR10 = (
     ),
     Claim("SET over Static", _SET_IMPROVES, "5.1", pairs(SET_RANDOM, ("Static", "Random"))),
     Claim("SET over Small-Dense", _SET_IMPROVES, "5.1", pairs(SET_RANDOM, ("Small-Dense", None))),
-    Claim("RigL over SET", _GRADIENTS, "5.1", pairs(RANDOM, SET_RANDOM) + pairs(ERK, SET_ERK), seeds=SEEDS),
+    Claim("RigL over SET", _GRADIENTS, "5.1", pairs(RANDOM, SET_RANDOM) + pairs(ERK, SET_ERK)),
     Claim("SNFS over SET", _GRADIENTS, "5.1", pairs(SNFS_RANDOM, SET_RANDOM) + pairs(SNFS_ERK, SET_ERK)),
     Claim("SNFS over RigL", _SNFS, "5.1", pairs(SNFS_RANDOM, RANDOM)),
     Claim("ERK over Random", _INITIALIZATION, "5.1", _ERK_OVER_RANDOM, every=True),
@@ -120,8 +115,12 @@ _EXTENT = (
     "the choice of initialization scheme affects the performance and FLOP consumption by a greater extent than the "
     "method used itself, with the exception of SNFS"
 )
+_IMPACT = (
+    "the choice of initialization has a greater impact on the final performance and compute requirement than the "
+    "method itself"
+)
 
-# Section 5.2: what section 5.1 says of CIFAR-10, asked again.
+# Section 5.2: what section 5.1 says of CIFAR-10, asked again. Pruning is asked below, in the words of Table 3.
 TRENDS = tuple(
     replace(
         claim,
@@ -129,9 +128,9 @@ TRENDS = tuple(
         quote=_SIMILAR,
         section="5.2",
         pairs=_on_cifar100(claim.pairs),
-        seeds=PUBLISHED_SEEDS,
     )
     for claim in CIFAR10
+    if claim.quote != _EXCEED
 )
 
 # Caption of Table 3. Every method of a group is compared alone: an average over methods would hide a lost one. Group 3
@@ -178,11 +177,16 @@ TICKETS = (
 
 # What a better initialization gains, mean of two methods, minus what the better method gains, mean of two
 # initializations: of the four cells two cancel, and the worse method with ERK minus the better one with Random is left.
+_MORE = {
+    "ERK gains more than RigL over SET": pairs(SET_ERK, RANDOM),
+    "ERK gains more than SET over Static": pairs(STATIC_ERK, SET_RANDOM),
+    "ERK gains more than RigL over Static": pairs(STATIC_ERK, RANDOM),
+}
 EXTENT = (
-    _claim100("ERK gains more than RigL over SET", _EXTENT, pairs(SET_ERK, RANDOM)),
-    _claim100("ERK gains more than SET over Static", _EXTENT, pairs(STATIC_ERK, SET_RANDOM)),
-    _claim100("ERK gains more than RigL over Static", _EXTENT, pairs(STATIC_ERK, RANDOM)),
+    *(_claim100(name, _EXTENT, found) for name, found in _MORE.items()),
     _claim100("the exception: SNFS over RigL gains more than ERK", _EXTENT, pairs(SNFS_RANDOM, ERK)),
 )
+# Section 7 says it of both data sets.
+IMPACT = tuple(Claim(f"CIFAR-10: {name}", _IMPACT, "7", found) for name, found in _MORE.items())
 
 CIFAR100 = TRENDS + GROUPS + LONGER + TICKETS + EXTENT

@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 from rigl_nb.claims.claim import MATCH_MARGIN, Cell, Claim
-from rigl_nb.experiments.grids import FAST
+from rigl_nb.claims.instability import Instability
+from rigl_nb.experiments.grids import FAST, RATES
 
 DENSITIES, INITS = (0.1, 0.2, 0.5), ("Random", "ERK")
 RATE, GOOD = 0.1, (0.1, 0.05)  # the learning rate of all other sections; the report's good choices
 
-# What a row's `data` says where the same cell was trained with other hyperparameters: the best of a search, the best
-# of all learning rates, a learning rate with the best α and ΔT at it. The data set's own name is the reference.
-TUNED, BEST_RATE = "tuned", "best learning rate"
+# What a row's `data` says where the same cell was trained with other hyperparameters: the best of a search, a learning
+# rate with the best α and ΔT at it. The data set's own name is the reference.
+TUNED = "tuned"
 
 
 def at_rate(rate: float) -> str:
@@ -37,12 +38,14 @@ def _tuned(cell: Cell) -> tuple[Cell, Cell]:
 
 
 def _near_best(name: str, quote: str, cells: tuple[Cell, ...], rate: float) -> Claim:
-    pairs = tuple((replace(cell, data=at_rate(rate)), replace(cell, data=BEST_RATE)) for cell in cells)
+    """Not worse than any other rate. The best of them is not chosen first: its luck would count against `rate`."""
+    others = [other for other in RATES if other != rate]
+    pairs = tuple((replace(c, data=at_rate(rate)), replace(c, data=at_rate(o))) for c in cells for o in others)
     return Claim(name, quote, "5.3", pairs, "at least matches", MATCH_MARGIN, True)
 
 
 # Table 4. The third is no difference of two cells but of two differences: each pair adds one of them with its sign, so
-# the mean over the pairs is half of it. Its sign is what counts.
+# twice the mean over the pairs is what it asks for.
 SEARCH = (
     Claim("tuned like the reference", _SMALL, "5.3", tuple(map(_tuned, _RIGL)), "matches", MATCH_MARGIN, True),
     *(
@@ -50,24 +53,26 @@ SEARCH = (
         for cell in _RIGL
     ),
     Claim(
-        "tuning gains more for Random than for ERK (half the difference)",
+        "tuning gains more for Random than for ERK",
         _ESPECIALLY,
         "5.3",
         (*map(_tuned, _CELLS["Random"]), *(_tuned(cell)[::-1] for cell in _CELLS["ERK"])),
+        times=2,
     ),
 )
 # Figure 2: at each learning rate with the best α and ΔT of the grid.
-RATES = (
+NEAR = (
     *(_near_best(f"RigL: {at_rate(rate)} near the best", _RATES, _RIGL, rate) for rate in GOOD),
     *(_near_best(f"Dense: {at_rate(rate)} near the best", _DENSE_RATES, (_DENSE,), rate) for rate in GOOD),
 )
 
-# The weak reading of "do not converge": below the runs at 0.1, all else equal.
-FASTER = Claim(
-    f"learning rate {RATE:g} over {FAST:g}",
+# A run that only ends lower has converged, so "do not converge" asks for broken runs.
+FASTER = Instability(
+    f"most runs with learning rate {FAST:g} break",
     _NOT,
     "5.3",
-    tuple((cell, replace(cell, data=at_rate(FAST))) for cell in (_DENSE, *_RIGL)),
+    tuple((replace(cell, data=at_rate(FAST)), cell) for cell in (_DENSE, *_RIGL)),
+    measure="most",
 )
 
-TUNING = (*SEARCH, *RATES, FASTER)
+TUNING = (*SEARCH, *NEAR, FASTER)

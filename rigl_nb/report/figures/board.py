@@ -10,9 +10,9 @@ from IPython.display import HTML
 from rigl_nb.claims import judge
 from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import MATCH_MARGIN, Claim
+from rigl_nb.claims.estimate import Estimate
 from rigl_nb.claims.instability import Limits
 from rigl_nb.claims.judge import Answer
-from rigl_nb.claims.model import Estimate
 from rigl_nb.claims.power import could_show
 
 TITLES = {"printed": "by the printed numbers", "quick": "quick runs", "short": "short runs", "paper": "paper runs"}
@@ -81,7 +81,8 @@ def _details(answer: Answer) -> Iterable[str]:
     yield f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{answer.n}"
     if len(answer.pairs) > 1:
         clearly = f", {answer.clear} clearly" if answer.claim.every else ""
-        yield f"{answer.agree} of {len(answer.pairs)} agree{clearly}"
+        average = ": on average only" if answer.on_average else ""
+        yield f"{answer.agree} of {len(answer.pairs)} agree{clearly}{average}"
         if answer.claim.every:
             yield f"the weakest: {_bounds(answer.weakest)}"
     if answer.p <= judge.LEVEL < answer.adjusted:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rigl_nb.claims.model import CONFIDENCE, Fit
+from rigl_nb.claims.estimate import CONFIDENCE
+from rigl_nb.claims.model import Fit
 
 LEVEL = 1 - CONFIDENCE  # two-sided
 RULE = "Bold: the best mean of a group, where Welch's t-test (two-sided, 95 %) tells it apart from all others there."

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from rigl_nb.claims import judge
 from rigl_nb.claims.claim import Cell
+from rigl_nb.claims.estimate import student
 from rigl_nb.claims.judge import Answer
-from rigl_nb.claims.model import Runs, student
+from rigl_nb.claims.model import Runs
 from rigl_nb.claims.power import could_show
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies

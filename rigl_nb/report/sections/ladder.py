@@ -18,8 +18,8 @@ from rigl_nb.runs.store import Store
 Evidence = Mapping[str, Mapping[str, pd.DataFrame]]  # runs by section and profile
 # The front page's claims in plain words, by the claim's name. They are tested together (Holm).
 PRIMARY = {
-    "RigL over SET, all densities": "RigL is better than SET on CIFAR-10, at each density",
-    "CIFAR-100: RigL over SET, all densities": "RigL is better than SET on CIFAR-100, at each density",
+    "RigL over SET, mean of all densities": "RigL is better than SET on CIFAR-10, on average over the densities",
+    "CIFAR-100: RigL over SET, mean of all densities": "RigL is better than SET on CIFAR-100, on average",
     "RigL 2× over SNFS, which costs more": "trained twice as long, RigL is better than SNFS, at a lower cost",
     "RigL 2× (ERK) like Pruning or better": "trained twice as long, RigL is as good as Pruning or better",
     "ERK over Random": "ERK is better than Random at equal density",
@@ -48,6 +48,7 @@ class Rung:
     section: str
     claim: Claim
     answers: Mapping[str, Answer]
+    table: pd.DataFrame | None = field(default=None, compare=False)  # the printed values that were asked
 
 
 def rungs_of(name: str) -> list[Rung]:
@@ -63,19 +64,25 @@ def rungs() -> list[Rung]:
     profiles = [name for name in grids.EVIDENCE if name in there]
     evidence = {name: shared.evidence(name, profiles) for name in QUESTIONS}
     noise = {scale: _tables(evidence, scale) for scale in profiles}
-    claims: list[tuple[str, Claim]] = []
+    claims: list[tuple[str, Claim, pd.DataFrame | None]] = []
     answers: dict[str, dict[str, Answer]] = {scale: {} for scale in judge.SCALES}
     for name, questions in QUESTIONS.items():
         for question in questions(evidence):
-            claims += [(name, claim) for claim in question.claims[judge.FULL]]
+            claims += [(name, claim, printed_rows(question, claim)) for claim in question.claims[judge.FULL]]
             for scale, found in _answered(question, noise).items():
                 answers[scale] |= {answer.claim.name: answer for answer in found}
     scales = [scale for scale, found in answers.items() if any(answer.pairs for answer in found.values())]
     for scale in scales:
         together = judge.together(answers[scale].values(), PRIMARY)
         answers[scale] = {answer.claim.name: answer for answer in together if answer.pairs or scale == judge.FULL}
-    of = {claim.name: {s: answers[s][claim.name] for s in scales if claim.name in answers[s]} for _, claim in claims}
-    return [Rung(name, claim, of[claim.name]) for name, claim in claims]
+    of = {c.name: {s: answers[s][c.name] for s in scales if c.name in answers[s]} for _, c, _ in claims}
+    return [Rung(name, claim, of[claim.name], table) for name, claim, table in claims]
+
+
+def printed_rows(question: Question, claim: Claim) -> pd.DataFrame | None:
+    """The printed values of the claim's data, one network's, or None where nothing is printed."""
+    rows = question.table
+    return rows if rows is None or "data" not in rows else rows[rows["data"].isin({cell.data for cell in claim.cells})]
 
 
 def _tables(evidence: Evidence, scale: str) -> pd.DataFrame:
@@ -89,12 +96,10 @@ def _answered(question: Question, noise: Mapping[str, pd.DataFrame]) -> dict[str
     if question.table is not None:
         tables = {}
         for claim in question.claims[judge.FULL]:
-            rows = question.table
-            data = tuple(dict.fromkeys(cell.data for cell in claim.cells))
-            if data not in tables:
-                tables[data] = Printed(rows[rows["data"].isin(data)] if "data" in rows else rows)
+            rows = printed_rows(question, claim)
+            table = tables.setdefault(tuple(rows.index), Printed(rows))
             ask = instability.by_print if isinstance(claim, instability.Instability) else judge.by_print
-            found.setdefault(judge.PRINTED, []).append(ask(claim, tables[data]))
+            found.setdefault(judge.PRINTED, []).append(ask(claim, table))
     for scale, frame in question.runs.items():
         if not frame["present"].any():
             continue
@@ -120,7 +125,7 @@ def _settings(evidence: Evidence) -> Iterable[Question]:
 
 
 def _cifar10(evidence: Evidence) -> Iterable[Question]:
-    claims = statements.CIFAR10 + statements.HIGHEST + statements.INSTABILITY
+    claims = statements.CIFAR10 + statements.HIGHEST + statements.INSTABILITY + statements.IMPACT
     yield Question(_same(claims), evidence["05_1"], printed.table2())
 
 

@@ -15,7 +15,7 @@ from rigl_nb.experiments.profiles import PROFILES
 from rigl_nb.methods import METHODS, Method, gradient_magnitude, momentum_magnitude, uniform_random
 from rigl_nb.published_code import BEHAVIOURS
 from rigl_nb.report.figures.board import ours
-from rigl_nb.report.sections import shared
+from rigl_nb.report.sections import discussion, shared
 from rigl_nb.report.sections.ladder import PRIMARY, Rung
 from rigl_nb.runs.store import Store
 from rigl_nb.runs.terminal import count
@@ -55,6 +55,8 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     central = next(rung for rung in rungs if rung.claim.name == next(iter(PRIMARY)))
     if judge.PRINTED in central.answers:
         yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
+        for _, _, words, then in discussion.readings([central]).itertuples(index=False):
+            yield f"The report prints one of its cells twice. With {words}: {then}."
     against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)

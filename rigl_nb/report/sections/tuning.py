@@ -10,9 +10,9 @@ from statistics import fmean
 
 import pandas as pd
 
-from rigl_nb.claims import judge, power
+from rigl_nb.claims import power
 from rigl_nb.claims.claim import PUBLISHED_SEEDS, Cell
-from rigl_nb.claims.statements.tuning import BEST_RATE, INITS, RATE, TUNED, at_rate
+from rigl_nb.claims.statements.tuning import INITS, RATE, TUNED, at_rate
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile, Row
 from rigl_nb.report.figures import tables
@@ -173,14 +173,15 @@ def choices(runs: Runs) -> pd.DataFrame:
 def claim_runs(runs: Runs) -> pd.DataFrame:
     """The runs that the claims compare; `data` says with which hyperparameters (statements.tuning).
 
-    A cell has tuned runs when its search has ended, and runs of its best learning rate when its grid has.
+    A cell has tuned runs when its search has ended, and runs of a learning rate, with the best α and ΔT there, when its
+    grid has.
     """
     trials, grid = means(runs.trials), runs.rates[runs.rates["learning_rate"] <= RATE]
     over = trials.groupby(CELL)["trial"].transform("size") == runs.profile.trials
     whole = grid.groupby(CELL, dropna=False)["present"].transform("all").astype(bool)
     points = means(grid[whole])
     parts = [runs.reference, grid[(grid["method"] == "Dense") & (grid["learning_rate"] == RATE)]]
-    parts += [_chosen(runs.trials, best(trials[over]), TUNED), _chosen(grid, best(points), BEST_RATE)]
+    parts += [_chosen(runs.trials, best(trials[over]), TUNED)]
     parts += [_chosen(grid, best(part), at_rate(rate)) for rate, part in points.groupby("learning_rate")]
     fast = runs.rates[runs.rates["learning_rate"] == grids.FAST]
     return pd.concat([*parts, fast.assign(data=at_rate(grids.FAST))], ignore_index=True)
@@ -222,12 +223,3 @@ def shown_rates(points: pd.DataFrame) -> pd.DataFrame:
         row = {"method": name, "density": f"{density:g}"}
         rows.append(row | {f"η = {one['learning_rate']:g}": accuracy(one) for one in part.to_dict("records")})
     return pd.DataFrame(rows).fillna(tables.NONE)
-
-
-def collapse(runs: Runs) -> str:
-    """The strict reading of "do not converge": whether every run with learning rate 0.2 collapsed, in a word."""
-    fast = runs.rates[runs.rates["learning_rate"] == grids.FAST]
-    if fast.empty or not fast["present"].all():
-        return judge.NOT_ENOUGH
-    share = fast["collapsed"].mean()
-    return judge.WORDS[judge.FULL][{1.0: judge.SUPPORTED, 0.0: judge.OPPOSITE}.get(share, judge.UNDECIDED)]

@@ -10,8 +10,8 @@ import pytest
 from rigl_nb.claims import judge
 from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import Cell, Claim
+from rigl_nb.claims.estimate import Estimate
 from rigl_nb.claims.judge import Answer
-from rigl_nb.claims.model import Estimate
 from rigl_nb.report.figures import board
 from rigl_nb.report.figures.board import HEIGHT, REACH, WIDTH
 
@@ -64,7 +64,10 @@ def test_details_say_what_the_numbers_rest_on():
     two = replace(CLAIM, pairs=((A, B), (A, Cell("Dense"))))
     whole = Estimate(-7.5, 3.0, 4)
     shown = board.cell(answer(claim=two, pairs=2, agree=1, n=9, missing=(A,), broken=(1, 1), whole=whole))
-    assert f"n{NBSP}={NBSP}9; 1 of 2 agree; without 1 of 3 cells; 2 broken apart, with them −7.50" in shown
+    assert (
+        f"n{NBSP}={NBSP}9; 1 of 2 agree: on average only; without 1 of 3 cells; 2 broken apart, with them −7.50"
+        in shown
+    )
     plain = board.cell(answer())
     assert f"<small>n{NBSP}={NBSP}6</small>" in plain
 

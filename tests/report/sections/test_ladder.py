@@ -53,7 +53,12 @@ def test_every_claim_is_there_once(printed):
     assert of["04"] == len(statements.SETTINGS) and of["05_2"] == len(statements.CIFAR100)
     assert of["05_3"] == len(statements.TUNING) and of["06_2"] == len(statements.REDISTRIBUTION)
     first = [rung.claim for rung in printed if rung.section == "05_1"]
-    assert first == [*statements.CIFAR10, *statements.HIGHEST, *statements.INSTABILITY]
+    assert first == [
+        *statements.CIFAR10,
+        *statements.HIGHEST,
+        *statements.INSTABILITY,
+        *statements.IMPACT,
+    ]
 
 
 def test_without_records_only_the_printed_numbers_speak(printed):
@@ -67,7 +72,7 @@ def test_printed_answers(printed):
     erk = found["CIFAR-100: redistribution not over RigL (ERK)"]
     assert erk.word == "not supported" and round(erk.estimate.value, 2) == 0.5
     assert [round(end, 2) for end in erk.interval] == [0.14, 0.86] and erk.p < erk.adjusted < 0.05
-    assert found["RigL over SET, all densities"].word == "undecided"
+    assert found["RigL over SET, mean of all densities"].word == "undecided"
     assert found["SET over Static"].word == "supported"
     both = found["CIFAR-10: redistribution over RigL"]
     assert both.p < 0.05 < both.adjusted and both.word == "undecided", "one of nine primary claims"
