@@ -14,7 +14,7 @@ interactive = True
 from rigl_nb import paths
 from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
-from rigl_nb.report.sections import batches
+from rigl_nb.report.sections import batches, ladder, priorities
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import SLURM, Cluster
 from rigl_nb.runs.store import Store
@@ -99,8 +99,9 @@ for key, (about, default) in SLURM.items():
 # %% [markdown]
 # ## What each table costs
 #
-# The time of a run is its number of operations, divided by the median speed of like runs that were published. All
-# sections, each alone, on one device:
+# As long as no GPU has published runs, `paper` and `short` take what the report says: 2 hours a run on CIFAR-10 and 6
+# on CIFAR-100, on a GPU of 2016, and a tenth of it. Newer ones are faster. The time of a `quick` run is its number of
+# operations, divided by the median speed of like runs that were published. All sections, each alone, on one device:
 
 # %%
 results = Store(paths.results())
@@ -108,7 +109,7 @@ records, gpu = batches.timed(results.records())
 machines = sorted({record.provenance["hardware"] for record in records})
 print(f"{len(records)} timed runs, on {' and '.join(machines)}")
 if not gpu:
-    print("No run on a GPU is published yet: all times below are those of CPUs.")
+    print("No run on a GPU is published yet: paper and short by the report's hours.")
 models = sorted({record.spec.model for record in records})
 print(f"Networks that were timed: {', '.join(models)}; others by their operations")
 
@@ -117,7 +118,21 @@ tables.plain(batches.costs(grids.EVIDENCE, records, results.find), "costs")
 
 # %% [markdown]
 # A section counts the runs that its own page needs, the parents of lottery tickets included. Some runs are in two
-# sections, and are trained once. "Devices" are machines like those named above.
+# sections, and are trained once.
+#
+# ## What to train first
+#
+# The whole campaign is large. But a small part of it decides the central claim. Each step counts the runs that have no
+# record yet and that no step above has counted. Most hours of the last steps are searches for hyperparameters.
+
+# %%
+plan = priorities.steps(ladder.rungs())
+form = {"GPU-hours": "{:,.0f}", "GPU-hours so far": "{:,.0f}"}
+tables.plain(plan, "steps", form)
+
+# %% [markdown]
+# The first two steps are two commands: `python -m rigl_nb run --profile paper --section 05_1 --method RigL --multiplier
+# 1`, and the same with `--method SET`.
 
 # %% [markdown]
 # ## The whole campaign on many devices
@@ -149,8 +164,8 @@ batches.gantt(campaigns["quick"], 4)
 # ## Verdict
 
 # %%
-kind = "GPU" if gpu else "CPU"
 for name, found in campaigns.items():
+    kind = "GPU" if gpu or name in batches.OF_THE_REPORT else "CPU"
     one, many = (found.on(count) for count in (DEVICES[0], DEVICES[-1]))
     times = one.makespan / many.makespan
     print(f"{name}: {len(found.specs)} runs,", end=" ")

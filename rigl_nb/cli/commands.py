@@ -25,6 +25,7 @@ from rigl_nb.runs.terminal import count, fold, program, say
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
+TURNS = ("05_1", "06_1", "06_2", "05_2", "04", "12", "08", "06_3", "05_3")  # of a campaign: most telling first
 FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
 ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), FOLDER)
 ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
@@ -67,7 +68,7 @@ def _advice(error: Exception) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing."""
-    return _train(options.sections or list(grids.SECTIONS), options)
+    return _train(options.sections or sorted(grids.SECTIONS, key=TURNS.index), options)
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -75,7 +76,7 @@ def reproduce(options: argparse.Namespace) -> int:
     from rigl_nb.report.pages import build
 
     sections = build.sections(options.sections)
-    with_runs = [section for section in sections if section in grids.SECTIONS]
+    with_runs = sorted(grids.SECTIONS.keys() & sections, key=TURNS.index)
     if (code := _train(with_runs, options)) or options.dry_run:
         return code
     print(build.reproduce(sections, profile=options.profile))

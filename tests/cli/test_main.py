@@ -242,3 +242,7 @@ def test_reproduce_stops_where_training_failed(call, local, tiny, monkeypatch):
     code, out, err = call("reproduce", "--sections", "05_1")
     assert (code, out) == (1, "")
     assert "some/seed-0: RuntimeError: boom" in err
+
+
+def test_a_campaign_trains_every_section_and_the_searches_last():
+    assert sorted(cli.TURNS) == sorted(grids.SECTIONS) and cli.TURNS[-1] == "05_3"

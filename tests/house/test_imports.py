@@ -23,7 +23,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " statements.tuning statements",
     "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
-    " beyond audit batches ladder discussion overview all_runs",
+    " beyond audit batches ladder priorities discussion overview all_runs",
     "report.pages": "execute pairs reference onefile build",
     "cli": "usage commands",
 }

@@ -56,7 +56,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if judge.PRINTED in central.answers:
         yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
         for _, _, words, then in discussion.readings([central]).itertuples(index=False):
-            yield f"The report prints one of its cells twice. With {words}: {then}."
+            yield f"The report prints one of these cells twice. With {words}: {then}."
     against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)

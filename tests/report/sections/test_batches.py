@@ -83,3 +83,13 @@ def test_the_picture_has_a_bar_for_each_run():
     (axis,) = batches.gantt(found, 4).axes
     assert len(axis.patches) == len(found.specs)
     assert {round(bar.get_y() + bar.get_height() / 2) for bar in axis.patches} == {0, 1, 2, 3}
+
+
+def test_the_reports_networks_take_its_hours_until_a_gpu_has_records():
+    found = batches.campaign("paper", HERE, ["05_1"])
+    once = next(name for name, spec in found.specs.items() if spec.multiplier == 1)
+    twice = next(name for name, spec in found.specs.items() if spec.multiplier == 2)
+    assert (found.seconds[once], found.seconds[twice]) == (2 * 3600, 4 * 3600)
+    gpu = Record(**vars(made(tiny("SET"))) | {"execution": {"device": "cuda"}})
+    timed = batches.campaign("paper", [*HERE, gpu], ["05_1"])
+    assert timed.seconds[once] == pytest.approx(batches.durations([timed.specs[once]], [gpu])[0])
