@@ -9,7 +9,7 @@ from rigl_nb import paths
 PACKAGE = paths.ROOT / "rigl_nb"
 MODULES = (
     *("distributions", "schedules", "masks", "flops", "models", "models.layers", "models.products", "data", "methods"),
-    *("execution", "optimizers", "masked", "moving", "sparsifier"),
+    *("execution", "masking.optimizers", "masking.masked", "masking.moving", "sparsifier"),
     *("spec", "iteration", "train", "runs.record", "runs.store", "runs.cost", "runs.engine"),
     *(
         "experiments.profiles",
