@@ -16,7 +16,7 @@ from benchmarks import accuracy, batches, packing, pieces, report, training
 from benchmarks.timing import Machine, Measurement
 from rigl_nb import paths
 from rigl_nb.runs.cost import seconds
-from rigl_nb.runs.terminal import program
+from rigl_nb.runs.terminal import program, say
 
 PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling first: a budget cuts at the end
     "wrn-22-2": partial(training.measure, "wrn-22-2"),
@@ -70,6 +70,7 @@ def _measure(machine: Machine, names: list[str], folder: Path, command: str) -> 
             left.append(name)
             continue
         part = report.begin(machine, command)
+        say(f"{name}: measuring")
         try:
             part["measurements"] = [measurement.to_dict() for measurement in PARTS[name](machine)]
         except Exception as error:  # a part that fails on this machine takes nothing from the others
@@ -78,9 +79,9 @@ def _measure(machine: Machine, names: list[str], folder: Path, command: str) -> 
             failed.append(name)
         part["seconds"] = time.perf_counter() - start
         file = report.save(folder, machine, {name: part})
-        print(f"{name}: {'failed' if name in failed else 'done'}, {part['seconds']:.0f} s, in {file}", file=sys.stderr)
+        say(f"{name}: {'failed' if name in failed else 'done'}, {part['seconds']:.0f} s, in {file}")
     if left:
-        print(f"The budget is spent: {', '.join(left)} left out (--only {' '.join(left)})", file=sys.stderr)
+        say(f"The budget is spent: {', '.join(left)} left out (--only {' '.join(left)})")
     return failed + left
 
 

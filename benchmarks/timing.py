@@ -11,8 +11,10 @@ from unittest import mock
 import torch
 
 from rigl_nb.execution import Execution
+from rigl_nb.runs.terminal import say
 
 FEWEST = 3  # rounds that a deadline never takes away
+PATIENCE = 15.0  # seconds without a word
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def interleaved(
     by one from round to round, so that no arm always follows the same one. A first round, in the given order, is the
     warm-up and is dropped. After `deadline` no further round starts, but three are always done.
     """
-    names, seconds = list(arms), {name: [] for name in arms}
+    names, seconds, told = list(arms), {name: [] for name in arms}, time.perf_counter()
     for number in range(-1, rounds):
         if number >= FEWEST and clock() > deadline:
             break
@@ -105,6 +107,9 @@ def interleaved(
             elapsed = _block(arms[name], steps, lead_in, synchronise, clock)
             if number >= 0:
                 seconds[name].append(elapsed)
+        if (now := time.perf_counter()) - told > PATIENCE:
+            say(f"  round {number + 1} of {rounds}: {', '.join(names)}")
+            told = now
     return seconds
 
 

@@ -165,7 +165,7 @@ batches.gantt(campaigns["quick"], 4)
 
 # %%
 for name, found in campaigns.items():
-    kind = "GPU" if gpu or name in batches.OF_THE_REPORT else "CPU"
+    kind = "CPU" if not gpu and name == "quick" else "GPU"
     one, many = (found.on(count) for count in (DEVICES[0], DEVICES[-1]))
     times = one.makespan / many.makespan
     print(f"{name}: {len(found.specs)} runs,", end=" ")

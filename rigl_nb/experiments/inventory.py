@@ -11,7 +11,7 @@ from rigl_nb.runs import cost, engine
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import PROGRAM, count, fold
-from rigl_nb.spec import RunSpec
+from rigl_nb.spec import RECIPES, RunSpec
 
 REPORT_HOURS = {"cifar10": 2, "cifar100": 6}  # its summary
 HEAD = f"{'section':8} {'profile':8} {'present':>8} {'missing':>8} {'failed':>7} {'time':>9}"
@@ -60,6 +60,19 @@ def take(section: str, profile: str, *stores: Store) -> Inventory:
 def together(profile: str, *stores: Store) -> Inventory:
     """The runs of all sections in a profile; a run that two sections need counts once."""
     return functools.reduce(operator.or_, (take(section, profile, *stores) for section in grids.SECTIONS))
+
+
+def by_report(specs: Iterable[RunSpec], records: Iterable[Record]) -> bool:
+    """Whether the report's own hours are the best that is known: for its networks, until a GPU has records."""
+    theirs = all(s.data in REPORT_HOURS and s.model == RECIPES[s.data]["model"] for s in specs)
+    return theirs and not any(record.execution["device"].startswith("cuda") for record in records)
+
+
+def price(specs: Sequence[RunSpec], records: Sequence[Record]) -> str:
+    """What training takes, in words; empty where nothing is to train, or nothing known."""
+    if specs and by_report(specs, records):
+        return f"{gpu_hours(specs):,.0f} GPU-hours, by the report's own"
+    return str(cost.estimate(specs, records) or "")
 
 
 def gpu_hours(specs: Iterable[RunSpec]) -> float:

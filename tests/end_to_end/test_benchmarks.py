@@ -11,7 +11,7 @@ import torch
 from records import ORIGIN
 from torch import nn
 
-from benchmarks import accuracy, packing, plain, report, roofline, training
+from benchmarks import accuracy, packing, plain, report, roofline, timing, training
 from benchmarks.__main__ import PARTS, main
 from benchmarks.timing import Machine, Measurement, interleaved, ratios
 from rigl_nb import data, models
@@ -246,3 +246,10 @@ def test_a_part_that_fails_takes_nothing_from_the_others(tmp_path, monkeypatch, 
     parts = report.read(report.raw_files(tmp_path)[0])["parts"]
     assert parts["masks"]["failed"] == "RuntimeError: no memory" and parts["packing"]["measurements"]
     assert "no memory" in capsys.readouterr().err
+
+
+def test_long_rounds_say_how_far_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    clock = Clock()
+    interleaved({"a": clock.arm("a", 1.0)}, rounds=2, clock=clock)
+    assert capsys.readouterr().err.splitlines() == [f"  round {n} of 2: a" for n in range(3)]

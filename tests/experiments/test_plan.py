@@ -5,9 +5,11 @@ import time
 import pytest
 from records import made, tiny
 
-from rigl_nb.experiments import grids
+from rigl_nb.experiments import grids, inventory
+from rigl_nb.experiments.profiles import PROFILES, Row
 from rigl_nb.runs import engine
 from rigl_nb.runs.cost import plan, seconds
+from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
 pytest_plugins = ["commands"]
@@ -127,3 +129,15 @@ def test_jobs_share_the_device_in_one_process(call, local, tiny, monkeypatch):
     call("run", "--workers", "2", "--jobs-per-gpu", "3")
     cluster = given["workers"].cluster
     assert (cluster.workers, cluster.jobs, given["execution"]) == (2, 3, None), "which suits the machine that trains"
+
+
+def test_the_reports_networks_cost_its_own_hours_until_a_gpu_has_records():
+    ten, hundred = (
+        PROFILES["paper"].spec(Row("RigL", "ERK", 0.1, 2, data=data), 0) for data in ("cifar10", "cifar100")
+    )
+    here = [made(tiny(), seconds=11.0)]
+    assert inventory.price([ten, hundred], here) == "16 GPU-hours, by the report's own"
+    assert inventory.price([], here) == "" and inventory.price([tiny()], []) == ""
+    assert inventory.price([tiny(seed=1)], here).startswith("about 11 s at the speed measured on")
+    gpu = Record(**vars(here[0]) | {"execution": {"device": "cuda"}})
+    assert "at the speed measured on" in inventory.price([ten], [gpu])

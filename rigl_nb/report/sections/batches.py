@@ -18,7 +18,6 @@ from rigl_nb.runs.record import Record
 from rigl_nb.runs.schedule import Schedule, schedule
 from rigl_nb.spec import RunSpec
 
-OF_THE_REPORT = ("paper", "short")  # profiles of its networks, which it timed on a GPU
 UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -82,8 +81,8 @@ def campaign(
     new = [{name: spec for name, spec in later[n].items() if name not in first} for n in sorted(later)]
     batches = [batch for batch in (first, *new) if batch]
     specs = {name: spec for batch in batches for name, spec in batch.items()}
-    records, gpu = timed(records)
-    if profile in OF_THE_REPORT and not gpu:
+    records = timed(records)[0]
+    if inventory.by_report(specs.values(), records):
         times = [cost.HOUR * inventory.gpu_hours([spec]) for spec in specs.values()]
     else:
         times = durations(specs.values(), records)

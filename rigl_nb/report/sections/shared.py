@@ -7,10 +7,10 @@ from IPython.display import Markdown, display
 
 from rigl_nb import paths
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.experiments import grids
+from rigl_nb.experiments import grids, inventory
 from rigl_nb.report.figures import live, tables
 from rigl_nb.report.sections import characters
-from rigl_nb.runs import cost, engine, progress
+from rigl_nb.runs import engine, progress
 from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import count
@@ -58,28 +58,28 @@ def banner(name: str) -> Markdown:
     known, found = results.records(), plans(name)
     frames = {profile: results.frame(plan.specs) for profile, plan in found.items()}
     missing = {profile: [*engine.missing(plan.specs, results), *plan.future] for profile, plan in found.items()}
-    costs = {profile: cost.estimate(specs, known) for profile, specs in missing.items()}
+    costs = {profile: inventory.price(specs, known) for profile, specs in missing.items()}
     return Markdown(shares(frames, costs, name, {profile: len(plan.future) for profile, plan in found.items()}))
 
 
 def shares(
     evidence: Mapping[str, pd.DataFrame],
-    costs: Mapping[str, object] | None = None,
+    costs: Mapping[str, str] | None = None,
     section: str | None = None,
     future: Mapping[str, int] | None = None,
 ) -> str:
     """Share of runs present, one Markdown line per profile, with the command that trains the rest.
 
-    `costs` says what the rest costs, by profile (`runs.cost.estimate`). `future` counts runs whose settings follow.
+    `costs` says what the rest costs, by profile (`inventory.price`). `future` counts runs whose settings follow.
     """
     lines = []
     for name, runs in evidence.items():
         present, later = int(runs["present"].sum()), (future or {}).get(name, 0)
         line = f"- **{name}**: {f'{present} of {len(runs) + later}' if len(runs) + later else 'no'} runs"
         if present < len(runs) + later:
-            cost = f" ({costs[name]})" if costs and costs.get(name) else ""
+            price = f" ({costs[name]})" if costs and costs.get(name) else ""
             filters = f" --sections {section}" if section else ""
-            line += f"; the rest{cost}: `python -m rigl_nb reproduce --profile {name}{filters}`"
+            line += f"; the rest{price}: `python -m rigl_nb reproduce --profile {name}{filters}`"
         lines.append(line)
     return "\n".join(lines)
 
