@@ -142,7 +142,7 @@ def iteration(
             parts.totals.add_(torch.stack([loss * y.numel(), correct, torch.full_like(correct, y.numel())]))
 
     replay = Replay(gradients, parts.generators.values(), execution.graph)
-    parts.sparsifier.descend = Replay(parts.sparsifier.descend, (), execution.graph)
+    descent = Replay(parts.sparsifier.descend, (), execution.graph, after=replay)  # of the gradients that it leaves
 
     def iterate(rows: Tensor) -> bool:
         if len(rows) == len(batch):
@@ -150,7 +150,7 @@ def iteration(
             replay()
         else:  # an epoch's last batch is smaller; its gradients go where a recorded descent looks for them
             gradients(rows, in_place=True)
-        return parts.sparsifier.step()
+        return parts.sparsifier.advance(descent)
 
     return iterate
 

@@ -78,7 +78,7 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
 
     def snapshot() -> dict:
         if parts.rate.is_cuda:
-            torch.cuda.synchronize()  # the iteration may still be under way
+            torch.cuda.synchronize(parts.rate.device)  # where the iteration may still be under way
         numbers = dict(run_id=spec.run_id, step=step, history=tuple(history), active=tuple(active))
         return parts.snapshot(**numbers, seconds=seconds, spent=spent)
 

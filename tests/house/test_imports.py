@@ -14,7 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "experiments", "claims", "report.figures", "report.sections", "report.pages", "cli")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks models.layers models.products models.convolutional"
-    " models.recurrent models flops data.text data.sources data methods execution execution.cores execution.graph"
+    " models.recurrent models flops data.text data.sources data methods execution.devices execution execution.cores"
+    " execution.graph"
     " masking.optimizers masking.masked masking.moving masking sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
@@ -83,7 +84,9 @@ GRAPH = {name: own(file) for name, file in MODULES.items() if name != "__main__"
 
 
 def test_the_parser_sees_the_imports():
-    assert {"masking.masked", "masking.moving", "methods", "models.layers", "rng", "distributions"} <= GRAPH["sparsifier"]
+    assert {"masking.masked", "masking.moving", "methods", "models.layers", "rng", "distributions"} <= GRAPH[
+        "sparsifier"
+    ]
     assert "iteration" in GRAPH["train"] and "sparsifier" in GRAPH["iteration"]
     assert room("runs.store") == "runs" and room("masks") == "science"
     assert room("report.pages.build") == "report.pages"
