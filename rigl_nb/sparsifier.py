@@ -182,7 +182,7 @@ class Sparsifier(Moving):
             raise ValueError("another Sparsifier was made for this optimizer since: step with that one")
         if self.follow():
             device = next(iter(self.weights.values())).device
-            self.generator = torch.Generator(device).manual_seed(self.generator.initial_seed())
+            self.generator = rng.on(device).manual_seed(self.generator.initial_seed())
 
     def state_dict(self) -> dict:
         """Masks (boolean, by parameter name), the iteration and the state of random growth."""

@@ -142,7 +142,8 @@ def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execu
     """
     model.eval()
     correct = []
-    nats = torch.zeros((), device=execution.device, dtype=torch.float64)
+    double = torch.float32 if execution.kind == "mps" else torch.float64  # which Apple's GPUs do not have
+    nats = torch.zeros((), device=execution.device, dtype=double)
     for rows in torch.arange(len(images), device=execution.device).split(EVALUATION_BATCH):
         with autocast(execution):
             logits = model(data.batch(images, rows, dataset.source))

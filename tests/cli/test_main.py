@@ -17,7 +17,7 @@ from rigl_nb.runs.store import Store
 
 pytest_plugins = ["commands"]
 
-COMMANDS = ("reproduce", "run", "status", "report", "notebooks", "publish")
+COMMANDS = ("reproduce", "run", "status", "report", "notebooks", "publish", "doctor")
 
 
 def smoke(**filters):

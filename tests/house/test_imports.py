@@ -26,7 +26,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond audit batches ladder overview all_runs",
     "report.pages": "execute pairs reference onefile build",
-    "cli": "usage commands",
+    "cli": "usage doctor commands",
 }
 APART = {"report.pages": {"report.figures", "report.sections"}}  # rooms that do not know each other
 TABLE_LIBRARIES = {
