@@ -42,6 +42,7 @@ def computing(monkeypatch) -> None:
 
 def none(monkeypatch) -> None:
     """Have no GPU."""
+    devices._warn.cache_clear()
     monkeypatch.delenv("RIGL_DEVICE", raising=False)
     monkeypatch.setattr(devices, "_listed", lambda: ())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -57,9 +58,9 @@ def _listed(monkeypatch, card) -> None:
 def _first_kernel(monkeypatch, words) -> None:
     plain = torch.ones
 
-    def ones(*shape, device="cpu"):
-        if str(device) == "cpu":
-            return plain(*shape)
+    def ones(*shape, device=None, **how):
+        if str(device or "cpu") == "cpu":
+            return plain(*shape, **how)
         raise RuntimeError(words)
 
     devices._failure.cache_clear()

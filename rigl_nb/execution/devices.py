@@ -25,8 +25,13 @@ def choose() -> str:
     if not (why := trouble("cuda")):
         return "cuda"
     if listed():
-        warnings.warn(f"training on the processor: {why}", stacklevel=3)
+        _warn(why)
     return "cpu"
+
+
+@functools.cache  # once in a process, wherever it is asked for
+def _warn(why: str) -> None:
+    warnings.warn(f"training on the processor: {why}", stacklevel=4)
 
 
 def unused() -> str:
@@ -60,7 +65,7 @@ def trouble(device: str) -> str:
     if kind == "mps":
         return _failure(device) if torch.backends.mps.is_available() else "torch sees no GPU of Apple's"
     if torch.cuda.is_available():
-        return (why := _failure(device)) and f"{_named(device)} does not compute: {why}"
+        return (why := _failure(device)) and _idle(device, why)
     if not (gpus := listed()):
         return "torch sees no GPU of NVIDIA's"
     return f"{gpus[0]} is there, but CUDA cannot open it: {_closed()}"
@@ -78,18 +83,15 @@ def _failure(device: str) -> str:
     return ""
 
 
-def _named(device: str) -> str:
-    """The GPU and what torch has kernels for."""
-    name = torch.cuda.get_device_name(device)
-    own, built = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
-    least = min((int(arch.split("_")[1].rstrip("af")) for arch in built if arch.startswith("sm_")), default=0)
-    if 10 * own[0] + own[1] >= least:
-        return name
+def _idle(device: str, why: str) -> str:
+    """A GPU that CUDA opens and that does not compute: too old for this torch's kernels, or for another reason."""
+    name, own = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    built = [int(arch.split("_")[1].rstrip("af")) for arch in torch.cuda.get_arch_list() if arch.startswith("sm_")]
+    if 10 * own[0] + own[1] >= (least := min(built, default=0)):
+        return f"{name} does not compute: {why}. To train without it, set RIGL_DEVICE=cpu"
+    kernels = f"torch {torch.__version__} has kernels from {least // 10}.{least % 10} on"
     way = "install a torch for an older CUDA, or set RIGL_DEVICE=cpu"
-    return (
-        f"{name} has compute capability {own[0]}.{own[1]}, torch {torch.__version__} has kernels from "
-        f"{least // 10}.{least % 10} on ({way}); it"
-    )
+    return f"{name} has compute capability {own[0]}.{own[1]}, {kernels}: {way}"
 
 
 def _closed() -> str:

@@ -39,7 +39,15 @@ def test_a_gpu_without_kernels_is_not_used_and_says_why(monkeypatch):
     assert found.device == "cpu" and not found.graph and len(said) == 1
     with pytest.raises(AssertionError, match=OLD):
         raise AssertionError(said[0])
-    assert "no kernel image is available" in said[0] and "RIGL_DEVICE=cpu" in said[0] and "Search" not in said[0]
+    assert "install a torch for an older CUDA, or set RIGL_DEVICE=cpu" in said[0]
+    assert best()[1] == [], "once"
+
+
+def test_a_gpu_that_is_taken_says_what_its_first_kernel_said(monkeypatch):
+    gpus.too_old(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert "does not compute: CUDA error: no kernel image is available" in devices.trouble("cuda")
+    assert "Search" not in devices.trouble("cuda") and "RIGL_DEVICE=cpu" in devices.trouble("cuda")
 
 
 def test_a_driver_that_is_too_old_is_named_with_the_ways_out(monkeypatch):
