@@ -37,7 +37,7 @@ class Parts:
     sparsifier: Sparsifier
     generators: dict[str, torch.Generator]  # augment, dropout
     totals: Tensor  # of the running epoch: loss, correct, labels
-    rate: Tensor  # the optimizer's learning rate, on the device
+    rate: Tensor  # the optimizer's learning rate, on the device where a fused one reads it there
 
     def snapshot(self, **extra: object) -> dict:
         """All states and `extra`, by name; the tensors are the live ones."""
@@ -72,7 +72,7 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": others}]
-    rate = torch.tensor(spec.learning_rate, device=execution.device)
+    rate = torch.tensor(spec.learning_rate, device=execution.device if execution.kind == "cuda" else "cpu")
     how = {"lr": spec.learning_rate, "fused": rate.is_cuda}  # fused reads a rate there
     if spec.optimizer == "SGD":
         optimizer = torch.optim.SGD(groups, momentum=spec.momentum, nesterov=spec.nesterov, **how)
@@ -142,7 +142,7 @@ def iteration(
             parts.totals.add_(torch.stack([loss * y.numel(), correct, torch.full_like(correct, y.numel())]))
 
     replay = Replay(gradients, parts.generators.values(), execution.graph)
-    parts.sparsifier.descend = Replay(parts.sparsifier.descend, (), execution.graph)
+    descent = Replay(parts.sparsifier.descend, (), execution.graph, after=replay)  # of the gradients that it leaves
 
     def iterate(rows: Tensor) -> bool:
         if len(rows) == len(batch):
@@ -150,7 +150,7 @@ def iteration(
             replay()
         else:  # an epoch's last batch is smaller; its gradients go where a recorded descent looks for them
             gradients(rows, in_place=True)
-        return parts.sparsifier.step()
+        return parts.sparsifier.advance(descent)
 
     return iterate
 

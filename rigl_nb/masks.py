@@ -30,7 +30,8 @@ def top(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
     A selection by threshold: everything above the count-th largest score, then, in flat order, as many of the
     entries equal to it as are missing. This is the stable sort's answer at a fraction of its cost.
     """
-    score = score if score.is_floating_point() else score.double()  # whole numbers, or yes and no, rank as well
+    if not score.is_floating_point():  # whole numbers, or yes and no, rank as well
+        score = score.to(torch.float32 if score.device.type == "mps" else torch.float64)
     ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
     threshold = (_kth_selected if ranked.device.type == "cpu" else _kth_sorted)(ranked, count)

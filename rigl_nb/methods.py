@@ -48,7 +48,7 @@ def momentum_magnitude(layer: Layer, generator: torch.Generator) -> Tensor:
 
 def uniform_random(layer: Layer, generator: torch.Generator) -> Tensor:
     """SET's score: uniform noise, so that growth is an exact count without preference."""
-    return torch.rand(layer.grad.shape, device=layer.grad.device, generator=generator)
+    return torch.rand(layer.grad.shape, device=generator.device, generator=generator).to(layer.grad.device)
 
 
 def ranks_momentum(buffers: Collection[str]) -> bool:

@@ -98,7 +98,7 @@ class PublishedCode(Sparsifier):
             room = layer.mask.numel() - self.active[name] + dropped[name]
             wanted = dropped[name] + (self.errors[-1] if self.errors and "shared-error" in self.behaviours else 0)
             chance = torch.full((room,), min(max(wanted / max(room, 1), 0.0), 1.0))
-            found[name] = int(torch.bernoulli(chance.to(layer.mask.device), generator=self.generator).sum())
+            found[name] = int(torch.bernoulli(chance.to(self.generator.device), generator=self.generator).sum())
         return found
 
     def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:

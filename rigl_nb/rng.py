@@ -12,8 +12,21 @@ def numpy_generator(seed: int, *stream: str | int) -> np.random.Generator:
 
 
 def torch_generator(seed: int, *stream: str | int, device: str | torch.device = "cpu") -> torch.Generator:
-    """Generator of what is drawn on the run's device: growth, augmentation, dropout."""
-    return torch.Generator(device).manual_seed(_entropy(seed, stream) % 2**63)
+    """Generator of what is drawn on the run's device: growth, augmentation, dropout.
+
+    On the CPU where torch has none for the device: who draws does so on the generator's device, and moves the numbers.
+    """
+    return on(device).manual_seed(_entropy(seed, stream) % 2**63)
+
+
+def on(device: str | torch.device) -> torch.Generator:
+    """A generator on the device, or on the CPU where torch has none for its kind."""
+    try:
+        return torch.Generator(device)
+    except RuntimeError:
+        if torch.device(device).type == "cuda":  # which has one: this is another trouble
+            raise
+        return torch.Generator()
 
 
 def _entropy(seed: int, stream: tuple[str | int, ...]) -> int:

@@ -99,17 +99,22 @@ class Sparsifier(Moving):
         if closure is not None:
             with torch.enable_grad():
                 closure()
+        if not self._hooks:
+            return self.advance(self.descend)
         due = self.update_due
-        if self._hooks:
-            self.optimizer.step()
-            return due
+        self.optimizer.step()
+        return due
+
+    def advance(self, descend: Callable[[], None]) -> bool:
+        """One iteration: an update of the masks when that is due, else `descend`; True after an update."""
         if not optimizers.parameters(self.optimizer):
             raise ValueError("there is no gradient: call backward() before step()")
+        due = self.update_due
         self._ready()
         if due:
             self.update()
         else:
-            self.descend()
+            descend()
         self.iteration += 1
         return due
 
@@ -177,7 +182,7 @@ class Sparsifier(Moving):
             raise ValueError("another Sparsifier was made for this optimizer since: step with that one")
         if self.follow():
             device = next(iter(self.weights.values())).device
-            self.generator = torch.Generator(device).manual_seed(self.generator.initial_seed())
+            self.generator = rng.on(device).manual_seed(self.generator.initial_seed())
 
     def state_dict(self) -> dict:
         """Masks (boolean, by parameter name), the iteration and the state of random growth."""

@@ -78,7 +78,7 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
 
     def snapshot() -> dict:
         if parts.rate.is_cuda:
-            torch.cuda.synchronize()  # the iteration may still be under way
+            torch.cuda.synchronize(parts.rate.device)  # where the iteration may still be under way
         numbers = dict(run_id=spec.run_id, step=step, history=tuple(history), active=tuple(active))
         return parts.snapshot(**numbers, seconds=seconds, spent=spent)
 
@@ -142,7 +142,8 @@ def evaluate(model: nn.Module, images: data.Images, dataset: data.Dataset, execu
     """
     model.eval()
     correct = []
-    nats = torch.zeros((), device=execution.device, dtype=torch.float64)
+    double = torch.float32 if execution.kind == "mps" else torch.float64  # which Apple's GPUs do not have
+    nats = torch.zeros((), device=execution.device, dtype=double)
     for rows in torch.arange(len(images), device=execution.device).split(EVALUATION_BATCH):
         with autocast(execution):
             logits = model(data.batch(images, rows, dataset.source))

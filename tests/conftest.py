@@ -6,6 +6,7 @@ import pytest
 import synthetic
 import torch
 from hypothesis import settings
+from recorder import recorded  # noqa: F401  # a fixture for all
 
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs import turns

@@ -9,19 +9,17 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from rigl_nb import paths
 from rigl_nb.cli import usage
 from rigl_nb.cli.usage import FILTERS, LEFT
-from rigl_nb.execution import Execution, cores
+from rigl_nb.execution import Execution, cores, devices
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
 from rigl_nb.runs.store import Store, finding, publish
-from rigl_nb.runs.terminal import count, fold, program, say
+from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
@@ -139,6 +137,18 @@ def publish_records(options: argparse.Namespace) -> int:
     return notebooks(options) if done and not options.keep_notebooks else 0
 
 
+def doctor(options: argparse.Namespace) -> int:
+    """Say what this machine is, and whether a profile's job will work on it: 0 only then."""
+    from rigl_nb.cli.doctor import examine
+
+    found = examine(options.profile)
+    print("\n".join(fold(f"{one.state:5}{subject:10} {one.text}") for subject, one in found.items()))
+    bad = [subject for subject, one in found.items() if one.state == "BAD"]
+    job = f"{PROGRAM} reproduce --profile {options.profile}"
+    say(f"{job} will not work here: see {', '.join(bad)}" if bad else f"{job} will work here")
+    return 1 if bad else 0
+
+
 def _train(sections: list[str], options: argparse.Namespace) -> int:
     local = Store(paths.runs())
     published = () if options.fresh else (Store(paths.results()),)
@@ -162,8 +172,9 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     say("\n".join([there, *planned[-1:]]))
     if todo:
         _writable(local.root)
-    execution = best if cluster.alone else None  # elsewhere, what suits the machine that trains
-    summary = engine.campaign(ask, local, published, display, workers=cluster, execution=execution, deadline=deadline)
+        if not cluster.remote:
+            _on_the_processor(options.profile, best)
+    summary = engine.campaign(ask, local, published, display, workers=cluster, deadline=deadline)
     for run_id, reason in summary.failed.items():
         say(f"failed: {run_id}: {reason}")
     if summary.failed:
@@ -171,6 +182,15 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     if summary.left:
         say(f"{count(summary.left, 'run')} left: the same command goes on from here")
     return 1 if summary.failed else LEFT if summary.left else 0
+
+
+def _on_the_processor(profile: str, best: Execution) -> None:
+    """Say that the report's own networks would train on a CPU; ValueError where a GPU stays idle that may be meant."""
+    if best.kind != "cpu" or grids.PROFILES[profile].stand_in:
+        return
+    if why := devices.unused():
+        raise ValueError(f"profile {profile} is meant for the GPU, and {why}")
+    say(f"profile {profile} is meant for a GPU: this trains on {hardware(best.device)}")
 
 
 def _writable(folder: Path) -> None:
@@ -189,7 +209,7 @@ def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
     if given:
         value = getattr(options, given[0])
         return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
-    one = torch.cuda.is_available() or options.jobs_per_gpu > 1 or not installed()
+    one = Execution.best().kind != "cpu" or options.jobs_per_gpu > 1 or not installed()
     return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
 
 
@@ -210,4 +230,5 @@ COMMANDS = {
     "report": report,
     "notebooks": notebooks,
     "publish": publish_records,
+    "doctor": doctor,
 }

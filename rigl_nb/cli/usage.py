@@ -90,6 +90,14 @@ Takes the runs of {", ".join(grids.EVIDENCE)}. Leaves their records in results/
 and the notebooks in notebooks/: commit both.""",
         ("", "records-of-a-friend/", "--keep-notebooks"),
     ),
+    "doctor": Command(
+        "Look at this machine in ten lines: will the project work on it?",
+        """\
+Leaves nothing. ok: all is well; note: less than it could be; BAD: the job fails
+here. Trains for seconds, and says what each profile would take. Exit code: 0
+only where `reproduce` with the profile will work.""",
+        ("", "--profile short"),
+    ),
 }
 
 
@@ -126,6 +134,9 @@ def parser() -> Parser:
         calls = "\n".join(f"  {PROGRAM} {name} {options}".rstrip() for options in command.examples)
         about = f"{command.does}\n\n{command.leaves}"
         sub = commands.add_parser(name, description=about, epilog=f"examples:\n{calls}")
+        if name == "doctor":
+            sub.add_argument("--profile", choices=grids.PROFILES, default="smoke", help="whose job (default: smoke)")
+            continue
         what = {"notebooks": "notebooks to make", "publish": "notebooks to remake"}.get(name, "sections")
         sub.add_argument("--sections", "--section", nargs="+", metavar="05_1", help=f"{what}, by number (default: all)")
     for name in ("reproduce", "run"):
@@ -161,7 +172,12 @@ def _training(sub: Parser) -> None:
         help="where to show the cluster at work (default: this machine alone sees it)",
     )
     sub.add_argument(
-        "--jobs-per-gpu", type=int, default=1, metavar="N", help="runs that take turns on a GPU (default: 1)"
+        "--jobs-per-gpu",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs at a time on a GPU: on streams of one process, or, with --workers, as many processes of each worker,"
+        " which take turns unless NVIDIA's MPS runs (default: 1)",
     )
     sub.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
     sub.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")

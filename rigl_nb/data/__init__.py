@@ -57,6 +57,13 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
     return _load(name, str(device), paths.data(), paths.build())
 
 
+def where(name: str) -> Path | None:
+    """The file or folder from which `load` would read CIFAR; None: it would try a download."""
+    cached = paths.build() / "cache" / f"{name}-{CACHE_FORMAT}.npz"
+    places = (cached, paths.data() / sources.TORCHVISION[name][0], paths.data() / name)
+    return next((place for place in places if place.exists()), None)
+
+
 @functools.lru_cache(maxsize=2)
 def _load(name: str, device: str, *roots: Path) -> Dataset:
     """Kept for the runs that follow, or share the device: nothing changes the images of a data set."""
@@ -89,11 +96,12 @@ def batch(images: Images, rows: Tensor, source: Source, generator: torch.Generat
         pixels = images.pixels[rows]
     else:
         pad = source.pad
-        shift = torch.randint(0, 2 * pad + 1, (2, n, 1), device=device, generator=generator)
+        drawn = {"device": generator.device, "generator": generator}
+        shift = torch.randint(0, 2 * pad + 1, (2, n, 1), **drawn).to(device)
         y = _reflect(torch.arange(height, device=device) + shift[0] - pad, height)
         x = _reflect(torch.arange(width, device=device) + shift[1] - pad, width)
         if source.flip:
-            flip = torch.rand((n, 1), device=device, generator=generator) < 0.5
+            flip = torch.rand((n, 1), **drawn).to(device) < 0.5
             x = torch.where(flip, x.flip(1), x)
         pixels = images.pixels[rows[:, None, None], y[:, :, None], x[:, None, :]]
     mean, std = _normalisation(source, device)

@@ -21,6 +21,7 @@ class Masked:
         self.optimizer, self.dense = optimizer, dense
         self.weights = {name: weight for name, weight in weights.items() if name in first}
         self.masks: dict[str, Tensor] = {}
+        self.inactive: dict[str, Tensor] = {}  # the inverted masks, which every iteration needs
         self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
         self.starts: dict[str, dict[str, float] | None] = {}  # of the optimizer's buffers, by layer
         group = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
@@ -30,12 +31,13 @@ class Masked:
             self.starts[name] = optimizers.starts(optimizer, group[id(weight)], weight)
             self.active[name] = int(first[name].sum())
             self.masks[name] = first[name].to(weight.device, copy=True)
+            self.inactive[name] = ~self.masks[name]
 
     @torch.no_grad()
     def apply(self) -> None:
         """Set inactive weights to 0, and the optimizer's buffers of them to the value that it starts them from."""
         for name, weight in self.weights.items():
-            inactive = ~self.masks[name]
+            inactive = self.inactive[name]
             weight.masked_fill_(inactive, 0)
             for buffer, start in self.buffers(name):
                 buffer.masked_fill_(inactive, start)
@@ -44,7 +46,7 @@ class Masked:
         """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
         for name, weight in self.weights.items():
             if weight.grad is not None:
-                weight.grad.masked_fill_(~self.masks[name], 0)
+                weight.grad.masked_fill_(self.inactive[name], 0)
 
     def buffers(self, name: str) -> Iterator[tuple[Tensor, float]]:
         """What the optimizer keeps of every entry of a weight, unless it stays dense; and what it starts from."""
@@ -58,15 +60,21 @@ class Masked:
         weight, mask = self.weights[name], self.masks[name]
         for values, start in ((weight, 0.0), *self.buffers(name)):
             values.copy_(masks.carry(values, mask, new, start))
-        weight.grad.masked_fill_(~new, 0)
-        mask.copy_(new)
+        self._become(name, new, active)
+        weight.grad.masked_fill_(self.inactive[name], 0)
+
+    def _become(self, name: str, new: Tensor, active: int) -> None:
+        """Write a layer's mask in place: a graph reads it there."""
+        self.masks[name].copy_(new)
+        torch.logical_not(self.masks[name], out=self.inactive[name])
         self.active[name] = active
 
     def follow(self) -> bool:
         """Move the masks to where their weights are by now; whether that was needed."""
         away = [name for name, weight in self.weights.items() if self.masks[name].device != weight.device]
         for name in away:
-            self.masks[name] = self.masks[name].to(self.weights[name].device)
+            for kept in (self.masks, self.inactive):
+                kept[name] = kept[name].to(self.weights[name].device)
         return bool(away)
 
     def counts(self) -> dict[str, int]:
@@ -80,8 +88,7 @@ class Masked:
     def load(self, found: Mapping[str, Tensor]) -> None:
         """Take over masks of `fitting`; warns where they have no weights to go with."""
         for name, mask in found.items():
-            self.masks[name].copy_(mask)
-            self.active[name] = int(mask.sum())
+            self._become(name, mask, int(mask.sum()))
         self.apply()
         idle = sum(int((self.weights[name][mask] == 0).sum()) for name, mask in self.masks.items())
         if 2 * idle > sum(self.active.values()):

@@ -1,6 +1,7 @@
 """Wide ResNet, and ResNet with bottlenecks, for small images."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 RESOLUTION = 2**24  # steps of the dropout probability
@@ -17,15 +18,26 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        noise = torch.empty_like(x, dtype=torch.int32)  # in x's memory format; drawn faster than uniform floats
-        noise.random_(0, RESOLUTION, generator=self.generator)
+        if x.is_cuda:
+            return torch._fused_dropout(x, 1 - self.p, self.generator)[0]  # one kernel; it takes what to keep
+        device = x.device if self.generator is None else self.generator.device
+        noise = torch.empty_like(x, dtype=torch.int32, device=device)  # in x's memory format; faster than floats
+        noise = noise.random_(0, RESOLUTION, generator=self.generator).to(x.device)
         return x * (noise >= round(self.p * RESOLUTION)).to(x.dtype).div_(1 - self.p)
 
 
-class Shortcut(nn.Conv2d):
-    """1×1 convolution with a stride, as one of stride 1 over the pixels that it looks at: the same numbers.
+class Norm(nn.BatchNorm2d):
+    """Batch norm that leaves its count of batches at 0: nobody reads it, and it is a kernel of every layer."""
 
-    On a CPU with AVX2, oneDNN's gradient of the weights of the strided one writes past its workspace where memory is
+    def forward(self, x: Tensor) -> Tensor:
+        statistics = (self.running_mean, self.running_var)
+        return F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+
+class Shortcut(nn.Conv2d):
+    """1×1 convolution with a stride; on a CPU one of stride 1 over the pixels that it looks at: the same numbers.
+
+    There, with AVX2, oneDNN's gradient of the weights of the strided one writes past its workspace where memory is
     channels-last and there are less than 8 input channels, as in Small-Dense networks (its issue 6035, open in
     version 3.13): the process dies, or learns from wrong gradients.
     """
@@ -35,6 +47,8 @@ class Shortcut(nn.Conv2d):
         self.every = every
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return F.conv2d(x, self.weight, stride=self.every)  # no copy of the pixels, no gradient of it
         return super().forward(x[..., :: self.every, :: self.every])
 
 
@@ -43,9 +57,9 @@ class WideBlock(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, stride: int, dropout: float):
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(c_in)
+        self.bn1 = Norm(c_in)
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(c_out)
+        self.bn2 = Norm(c_out)
         self.dropout = Dropout(dropout)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
         self.shortcut = None
@@ -69,7 +83,7 @@ class WideResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, c[0], 3, 1, 1, bias=False)
         places = [(c[g + (i > 0)], c[g + 1], 2 if g and i == 0 else 1) for g in range(3) for i in range(n)]
         self.blocks = nn.Sequential(*(WideBlock(*place, dropout) for place in places))
-        self.bn = nn.BatchNorm2d(c[3])
+        self.bn = Norm(c[3])
         self.fc = nn.Linear(c[3], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,12 +96,12 @@ class Bottleneck(nn.Module):
 
     def __init__(self, c_in: int, c: int, stride: int):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(c_in, c, 1, bias=False), nn.BatchNorm2d(c)
-        self.conv2, self.bn2 = nn.Conv2d(c, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c)
-        self.conv3, self.bn3 = nn.Conv2d(c, 4 * c, 1, bias=False), nn.BatchNorm2d(4 * c)
+        self.conv1, self.bn1 = nn.Conv2d(c_in, c, 1, bias=False), Norm(c)
+        self.conv2, self.bn2 = nn.Conv2d(c, c, 3, stride, 1, bias=False), Norm(c)
+        self.conv3, self.bn3 = nn.Conv2d(c, 4 * c, 1, bias=False), Norm(4 * c)
         self.shortcut = None
         if stride != 1 or c_in != 4 * c:
-            self.shortcut = nn.Sequential(Shortcut(c_in, 4 * c, stride), nn.BatchNorm2d(4 * c))
+            self.shortcut = nn.Sequential(Shortcut(c_in, 4 * c, stride), Norm(4 * c))
         nn.init.zeros_(self.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +117,7 @@ class ResNet(nn.Module):
     def __init__(self, blocks: tuple[int, ...], base: int, num_classes: int, width: float, channels: int):
         super().__init__()
         c_in = int(base * width)
-        self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, 1, 1, bias=False), nn.BatchNorm2d(c_in)
+        self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, 1, 1, bias=False), Norm(c_in)
         layers = []
         for group, n in enumerate(blocks):
             c = int(base * 2**group * width)

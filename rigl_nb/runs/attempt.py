@@ -13,6 +13,7 @@ import torch
 
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.execution import Execution
+from rigl_nb.execution.graph import tf32
 from rigl_nb.iteration import Legacy, digest
 from rigl_nb.runs.record import Record, from_result
 from rigl_nb.runs.store import Store, write
@@ -174,12 +175,12 @@ def _train(spec: RunSpec, setting: Setting, legacy: Legacy | None) -> Generator[
 
 
 def _counted(execution: Execution, state: dict | None = None) -> Execution:
-    """The execution with its CPU threads, which decide a run's numbers there: those of its checkpoint first.
+    """The execution with what decides a run's numbers: on a GPU TF32, else the CPU threads, its checkpoint's first.
 
     They may be more than there are cores: slower, but the same run.
     """
-    if execution.device.startswith("cuda"):
-        return execution
+    if execution.kind == "cuda":
+        return replace(execution, tf32=tf32() if execution.tf32 is None else execution.tf32)
     begun = state and state["execution"]["threads"]
     return replace(execution, threads=begun or execution.threads or torch.get_num_threads())
 
@@ -192,8 +193,8 @@ def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | 
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["run_id"] != spec.run_id or "origin" not in state:
             raise ValueError(f"it is no checkpoint of {spec.run_id}")
-        either = {"threads": None, "sharing": 1}  # these may differ: the first is the checkpoint's
-        made, mine = state["execution"] | either, asdict(execution) | either
+        either = {"threads": None, "sharing": 1, "graph": False}  # these may differ: the first is the checkpoint's
+        made, mine = asdict(Execution()) | state["execution"] | either, asdict(execution) | either
     except Exception as error:  # torch names no single class for a damaged file
         raise ValueError(f"{checkpoint} is damaged ({error}): remove it to train the run from its start") from error
     return state if made == mine else None

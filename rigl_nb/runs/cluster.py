@@ -5,6 +5,7 @@ What dask brings is imported only where a cluster is asked for.
 
 import importlib.util
 import logging
+import math
 import multiprocessing
 import re
 import time
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from numbers import Integral
 from urllib.request import urlopen
+
+import torch
 
 from rigl_nb import paths
 from rigl_nb.runs import workers
@@ -45,8 +48,8 @@ def installed() -> bool:
 class Cluster:
     """Where a batch is trained; one worker alone is this process.
 
-    `jobs` runs train at a time in a worker, which is for GPUs. The `dashboard` (host:port) is that of a cluster that is
-    started here.
+    `jobs` runs train at a time in a worker, which is for GPUs: on streams of one process where it is the only one, else
+    in processes. The `dashboard` (host:port) is that of a cluster that is started here.
     """
 
     workers: int = 1
@@ -97,6 +100,12 @@ class Cluster:
     def alone(self) -> bool:
         """Whether there is this process only."""
         return self.workers == 1 and not self.remote
+
+    @property
+    def sharing(self) -> int:
+        """How many runs take turns on a device of this machine: those of all workers that share a GPU."""
+        gpus = torch.cuda.device_count()
+        return self.jobs * (math.ceil(self.workers / gpus) if gpus else 1)
 
     @property
     def remote(self) -> bool:

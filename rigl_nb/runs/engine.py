@@ -105,7 +105,7 @@ def _setting(todo: list[RunSpec], store: Store, published: tuple, execution: Exe
     if not cluster.remote:
         for name in sorted({spec.data for spec in todo}):
             data.load(name)
-        execution = execution or Execution.best(threads=None if cluster.alone else 1)
+        execution = execution or Execution.best(threads=None if cluster.alone else 1, sharing=cluster.sharing)
     origin = provenance(execution.device if execution else "cpu")
     return Setting(store, published, execution, origin, store.mark() if cluster.remote and todo else "")
 

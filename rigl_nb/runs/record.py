@@ -164,13 +164,20 @@ def hardware(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
+    return f"{processor()}, {'its GPU' if device == 'mps' else f'{cores.usable()} cores'}"
+
+
+def processor() -> str:
+    """The processor's name."""
     name = platform.processor() or platform.machine()
     try:
+        if platform.system() == "Darwin":
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass  # not Linux: the platform's own word has to do
-    return f"{name}, {cores.usable()} cores"
+            return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    except (OSError, subprocess.CalledProcessError):
+        return name  # the platform's own word has to do
 
 
 def _commit() -> tuple[str | None, bool | None]:

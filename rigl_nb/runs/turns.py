@@ -70,6 +70,7 @@ def take_turns(todo: list[RunSpec], setting: Setting, stop: Stop, hear: Notify) 
                 progress = next(steps)
             except StopIteration as end:
                 hear(end.value)
+                progress = None  # else it would keep a finished run's network while the next one is prepared
                 continue
             running.append((spec, steps))
             now = time.monotonic()

@@ -42,11 +42,13 @@ class Clock:
         return step
 
 
-def test_arms_take_turns_and_the_order_rotates():
+def test_arms_take_turns_and_the_order_rotates_and_long_rounds_say_how_far_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(timing, "PATIENCE", 0.0)
     clock = Clock()
     arms = {name: clock.arm(name, 1.0) for name in "abc"}
     interleaved(arms, rounds=4, clock=clock)
     assert ["".join(clock.calls[i : i + 3]) for i in range(0, 15, 3)] == ["abc", "abc", "bca", "cab", "abc"]
+    assert capsys.readouterr().err.splitlines() == [f"  round {n} of 4: a, b, c" for n in range(5)]
 
 
 def test_the_warm_up_and_the_lead_in_are_off_the_clock():
@@ -246,10 +248,3 @@ def test_a_part_that_fails_takes_nothing_from_the_others(tmp_path, monkeypatch, 
     parts = report.read(report.raw_files(tmp_path)[0])["parts"]
     assert parts["masks"]["failed"] == "RuntimeError: no memory" and parts["packing"]["measurements"]
     assert "no memory" in capsys.readouterr().err
-
-
-def test_long_rounds_say_how_far_they_are(monkeypatch, capsys):
-    monkeypatch.setattr(timing, "PATIENCE", 0.0)
-    clock = Clock()
-    interleaved({"a": clock.arm("a", 1.0)}, rounds=2, clock=clock)
-    assert capsys.readouterr().err.splitlines() == [f"  round {n} of 2: a" for n in range(3)]

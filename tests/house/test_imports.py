@@ -14,7 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("science", "runs", "experiments", "claims", "report.figures", "report.sections", "report.pages", "cli")
 ORDER = {  # within a room a file imports only from files before it; no circles anywhere
     "science": "paths checks rng distributions schedules masks models.layers models.products models.convolutional"
-    " models.recurrent models flops data.text data.sources data methods execution execution.cores execution.graph"
+    " models.recurrent models flops data.text data.sources data methods execution.devices execution execution.cores"
+    " execution.graph"
     " masking.optimizers masking.masked masking.moving masking sparsifier published_code spec iteration train",
     "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
@@ -25,7 +26,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond audit batches ladder priorities discussion overview all_runs",
     "report.pages": "execute pairs reference onefile build",
-    "cli": "usage commands",
+    "cli": "usage doctor commands",
 }
 APART = {"report.pages": {"report.figures", "report.sections"}}  # rooms that do not know each other
 TABLE_LIBRARIES = {

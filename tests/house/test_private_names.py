@@ -22,6 +22,7 @@ FENCED = {  # name, and the one file that may use it
     "_forkserver_address": "runs/workers.py",
     "_reply_subshell_id": "report/figures/live.py",
     "_should_skip_dynamo": "models/products.py",
+    "_fused_dropout": "models/convolutional.py",
 }
 
 
@@ -64,6 +65,14 @@ def test_torch_keeps_hooks_and_parts_under_these_names():
     assert handle.id in module._forward_hooks and len(module._forward_pre_hooks) == 1
     assert module._modules["0"] is module[0] and "running_mean" in module[0]._buffers
     assert TorchDispatchMode._should_skip_dynamo() in (True, False)
+
+
+def test_torch_has_a_dropout_with_a_generator():
+    """No public one takes a generator; this one takes what to keep, and exists for CUDA alone."""
+    import torch
+
+    asked = [argument.name for argument in torch.ops.aten._fused_dropout.default._schema.arguments]
+    assert asked == ["self", "p", "generator"]
 
 
 def test_ipykernel_remembers_who_wrote_to_a_widget():

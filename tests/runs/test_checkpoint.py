@@ -70,6 +70,23 @@ def test_a_checkpoint_of_another_device_starts_anew(store, stopped, undisturbed)
     assert store.find(stopped).numbers() == undisturbed
 
 
+@pytest.mark.parametrize("changed", [{"graph": True}, {"sharing": 4}, {"tf32": None}, {"tf32": ...}])
+def test_a_checkpoint_goes_on_where_only_company_and_graphs_differ(store, stopped, undisturbed, changed):
+    """A replay gives the numbers of its function; a checkpoint from before `tf32` was stated has none."""
+    file = store.path(stopped, ".checkpoint")
+    state = torch.load(file)
+    kept = {name: value for name, value in (state["execution"] | changed).items() if value is not ...}
+    torch.save(state | {"execution": kept}, file)
+    assert steps_of(stopped, store) == [7, 8, 9, 10, 11]
+    assert store.find(stopped).numbers() == undisturbed
+
+
+def test_a_record_of_a_gpu_states_tf32():
+    precision = torch.backends.cudnn.conv.fp32_precision
+    assert attempt._counted(Execution("cuda")).tf32 is (precision == "tf32")
+    assert attempt._counted(Execution("cuda", tf32=False)).tf32 is False and attempt._counted(PLAIN).tf32 is None
+
+
 def test_a_record_names_one_execution(store, stopped):
     """Half a run in float32 and half in bfloat16 is neither: the record could not say so."""
     other = Execution(device="cpu", precision="bf16", channels_last=False, threads=1)

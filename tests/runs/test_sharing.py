@@ -1,16 +1,20 @@
 """Runs that take turns in one process: each is the same, bit for bit, as when it has the process to itself."""
 
+import gc
 import itertools
 import signal
+import weakref
 from dataclasses import replace
 
 import filelock
 import pytest
+import torch
 from driving import PLAIN, held, run, stored
 from records import tiny
 
-from rigl_nb import methods
+from rigl_nb import methods, train
 from rigl_nb.runs import engine, turns
+from rigl_nb.runs.cluster import Cluster
 from rigl_nb.runs.store import Store
 
 SPECS = [tiny(), tiny("Dense"), tiny("SET", dropout=0.2), tiny("Small-Dense"), tiny("Static", seed=1)]
@@ -53,6 +57,32 @@ def test_runs_that_take_turns_are_the_same_runs(store, number, undisturbed):
             together = max(together, 1 + len(under_way))
     assert together == number
     assert store.find(SPECS[0]).execution["sharing"] == number
+
+
+def test_a_finished_run_is_gone_when_the_next_one_is_prepared(store, monkeypatch):
+    """Two networks at a time would need the memory of two."""
+    models, alive, plain = [], [], train.prepare
+
+    def prepare(*arguments):
+        gc.collect()
+        alive.append(sum(model() is not None for model in models))
+        parts = plain(*arguments)
+        models.append(weakref.ref(parts.model))
+        return parts
+
+    monkeypatch.setattr(train, "prepare", prepare)
+    assert share(SPECS[:3], store, 1) == engine.Summary(3, {})
+    assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("workers", "jobs", "gpus", "sharing"), [(1, 4, 1, 4), (2, 4, 1, 8), (8, 1, 4, 2), (3, 2, 2, 4), (2, 1, 0, 1)]
+)
+def test_records_say_how_many_runs_share_a_gpu(monkeypatch, tmp_path, workers, jobs, gpus, sharing):
+    """Workers' processes too, each of which trains so many."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    setting = engine._setting([], Store(tmp_path), (), None, Cluster(workers, jobs=jobs))
+    assert setting.execution.sharing == sharing
 
 
 def test_a_crash_does_not_stop_those_that_share(store, monkeypatch, undisturbed):

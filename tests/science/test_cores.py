@@ -37,7 +37,7 @@ def test_slurm_gives_a_share(monkeypatch, task, node, found):
 
 def test_there_is_a_worker_for_each_of_them(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    monkeypatch.setattr(commands.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("RIGL_DEVICE", "cpu")
     options = argparse.Namespace(workers=None, scheduler=None, slurm=None, jobs_per_gpu=1, dashboard="127.0.0.1:0")
     assert commands._cluster(options, runs=10).workers == (3 if commands.installed() else 1)
 

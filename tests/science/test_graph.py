@@ -5,91 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from driving import equal, numbers, tiny
+from recorder import graphed, run, saved, tensors
 from records import PLAIN
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from rigl_nb import train
+from rigl_nb import data, train
 from rigl_nb.execution import Execution, graph
-
-aten = torch.ops.aten
-
-
-class Recorder(TorchDispatchMode):
-    """A CUDA graph's stand-in: keeps every operation with the very tensors that it read and wrote."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function in (aten._local_scalar_dense.default, aten.equal.default, aten.nonzero.default):
-            raise AssertionError(f"{function} makes the host wait for the device")
-        kwargs = kwargs or {}
-        out = function(*args, **kwargs)
-        self.calls.append((function, args, kwargs, out))
-        return out
-
-    def replay(self) -> None:
-        for function, args, kwargs, out in self.calls:
-            read = {tensor.untyped_storage().data_ptr() for tensor in tensors((args, kwargs))}
-            for kept, new in zip(tensors(out), tensors(function(*args, **kwargs)), strict=True):
-                if kept.untyped_storage().data_ptr() not in read:  # neither a view nor written in place
-                    kept.copy_(new)
-
-
-def tensors(tree) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-def record(function, generators):
-    """Capture as `graph.record` does; the capture itself has the effect that a first replay would have."""
-    with Recorder() as recorder:
-        function()
-    turns = iter([lambda: None])
-
-    @torch.no_grad()
-    def replay():
-        next(turns, recorder.replay)()
-
-    replay.calls = recorder.calls
-    return replay
-
-
-@pytest.fixture
-def recorded(monkeypatch) -> list:
-    """Let the CPU record; the optimizer is of the kind that a GPU gets. Return the replays that were made."""
-    made = []
-
-    def keep(function, generators):
-        made.append(record(function, generators))
-        return made[-1]
-
-    plain = torch.optim.SGD
-    monkeypatch.setattr(graph, "record", keep)
-    monkeypatch.setattr(torch.optim, "SGD", lambda *args, **options: plain(*args, **(options | {"fused": True})))
-    return made
-
-
-def graphed(execution: Execution) -> Execution:
-    """Return the execution with graphs, which it refuses on a CPU."""
-    copy = replace(execution)
-    object.__setattr__(copy, "graph", True)
-    return copy
-
-
-def run(spec, execution, state=None, stop=None):
-    """Return (weights after every iteration, result or, where stopped, snapshot)."""
-    seen, steps = [], train.train(spec, execution, state=state)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as done:
-            return seen, done.value
-        seen.append({name: value.clone() for name, value in progress.snapshot()["model"].items()})
-        if progress.step == stop:
-            return seen, progress.snapshot()
-
+from rigl_nb.iteration import iteration, prepare
 
 FP32 = ("Dense", "Small-Dense", "Static", "SET", "SNFS", "RigL", "RigL-SM", "Pruning")
 
@@ -119,13 +40,29 @@ def test_a_snapshot_of_replays_goes_on(recorded):
         assert numbers(result) == numbers(again)
 
 
-def saved(snapshot):
-    import io
+def test_a_run_goes_on_with_replays_from_any_position_of_an_epoch(recorded):
+    """The short batch of an epoch's end may be among those before the record: descent waits for the gradients'."""
+    spec, want, states = tiny("RigL", delta_t=16), [], []
+    for progress in train.train(spec, PLAIN):
+        want.append({name: value.clone() for name, value in progress.snapshot()["model"].items()})
+        states.append(torch.load(saved(progress.snapshot()), weights_only=True))
+    for state in states[:11]:
+        steps = train.train(spec, graphed(PLAIN), state=state)
+        for _ in range(7):
+            progress = next(steps)
+            assert equal(progress.snapshot()["model"], want[progress.step - 1]), (state["step"], progress.step)
 
-    buffer = io.BytesIO()
-    torch.save(snapshot, buffer)
-    buffer.seek(0)
-    return buffer
+
+@pytest.mark.parametrize("short", [0, 1, 2, 3])
+def test_descent_reads_the_gradients_that_replays_leave(recorded, short):
+    spec, execution = tiny("Static"), graphed(PLAIN)
+    dataset, parts = data.load("digits"), prepare(spec, execution)
+    iterate = iteration(spec, execution, parts, dataset.source, dataset.train)
+    for step in range(7):
+        iterate(torch.arange(37 if step == short else spec.batch_size))
+    descent = next(one for one in recorded if any("sgd" in str(call[0]) for call in one.calls))
+    read = {tensor.data_ptr() for call in descent.calls for tensor in tensors(call[1:3])}
+    assert all(p.grad.data_ptr() in read for p in parts.model.parameters())
 
 
 def test_the_recorder_would_notice_a_constant(recorded):
@@ -139,9 +76,20 @@ def test_the_recorder_would_notice_a_constant(recorded):
     assert weight.tolist() == [1, 1, 1]
 
 
-def test_the_recorder_would_notice_a_question(recorded):
+QUESTIONS = {
+    "a value": lambda weight: weight.mul_(float(weight.sum())),
+    "a mask's entries": lambda weight: weight.mul_(weight[weight > 0].sum()),
+    "entries to write": lambda weight: weight.index_put_((weight > 0,), torch.ones(())),
+    "masked_select": lambda weight: weight.masked_select(weight > 0),
+    "unique": lambda weight: weight.unique(),
+    "a number from the host": lambda weight: weight.mul_(torch.tensor([2.0])),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_recorder_would_notice_a_question(recorded, question):
     weight = torch.ones(3)
-    replay = graph.Replay(lambda: weight.mul_(float(weight.sum())), (), enabled=True)
+    replay = graph.Replay(lambda: QUESTIONS[question](weight), (), enabled=True)
     for _ in range(graph.WARM_UP):
         replay()
     with pytest.raises(AssertionError, match="wait"):
