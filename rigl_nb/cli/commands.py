@@ -14,7 +14,7 @@ from rigl_nb.cli import usage
 from rigl_nb.cli.usage import FILTERS, LEFT
 from rigl_nb.execution import Execution, cores, devices
 from rigl_nb.experiments import grids, inventory
-from rigl_nb.runs import cost, engine
+from rigl_nb.runs import cost, engine, probe
 from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import hardware
@@ -165,6 +165,8 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
+    if not cluster.remote:
+        records = [*records, *probe.of(todo, records, best if cluster.workers == 1 else Execution.best(threads=1))]
     planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
     if options.dry_run:
         print(fold("\n".join([there, *planned])))

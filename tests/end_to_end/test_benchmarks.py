@@ -19,7 +19,7 @@ from rigl_nb.execution import Execution
 from rigl_nb.iteration import prepare
 from rigl_nb.spec import RunSpec
 
-QUICK = Machine("cpu", quick=True, pairs=2)
+QUICK = Machine("cpu", True, 2)
 MADE = ORIGIN | {"command": "python -m benchmarks", "threads": 2, "quick": False}
 
 
@@ -63,8 +63,7 @@ def test_the_warm_up_and_the_lead_in_are_off_the_clock():
 @pytest.mark.parametrize(("deadline", "rounds"), [(math.inf, 9), (0.0, 3), (10.5, 5)])
 def test_a_deadline_ends_the_rounds_but_leaves_three(deadline, rounds):
     clock = Clock()
-    arms = {"a": clock.arm("a", 1.0), "b": clock.arm("b", 1.0)}
-    seconds = interleaved(arms, 9, deadline=deadline, clock=clock)
+    seconds = interleaved({name: clock.arm(name, 1.0) for name in "ab"}, 9, deadline=deadline, clock=clock)
     assert [len(values) for values in seconds.values()] == [rounds, rounds]
 
 

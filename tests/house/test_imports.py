@@ -17,7 +17,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " models.recurrent models flops data.text data.sources data methods execution.devices execution execution.cores"
     " execution.graph"
     " masking.optimizers masking.masked masking.moving masking sparsifier published_code spec iteration train",
-    "runs": "terminal record store cost attempt progress turns workers cluster batch watch schedule engine",
+    "runs": "terminal record store cost probe attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles language equal_flops studies grids inventory",
     "claims": "claim spread estimate model several judge power instability images own_costs arithmetic printed"
     " inconsistencies statements.cells statements.beyond statements.cifar statements.distribution statements.settings"

@@ -1,0 +1,64 @@
+"""What a run takes on this machine, measured where no record tells: its first seconds, then the rest by count."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from rigl_nb.execution import Execution
+from rigl_nb.runs import cost
+from rigl_nb.runs.record import Record, hardware
+from rigl_nb.spec import RunSpec
+from rigl_nb.train import train
+
+LONGEST = 1.0  # seconds of iterations that are timed of each kind of network
+FEWEST = 3  # iterations
+LARGE = 1.0  # seconds of an iteration, from which on operations tell as well
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run whose time is known, as `cost.estimate` takes it."""
+
+    spec: RunSpec
+    seconds: float
+    provenance: dict
+
+
+def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution) -> list[Timed]:
+    """A probe of every network and data set of the runs that has no record on this hardware; none where data lacks."""
+    here, records = {"hardware": hardware(execution.device)}, list(records)
+    known = {(r.spec.model, r.spec.data) for r in records if r.provenance["hardware"] == here["hardware"]}
+    kinds = {(spec.model, spec.data): spec for spec in specs if not spec.parent}
+    found = []
+    for kind, spec in kinds.items():
+        if kind not in known and _step(spec, records) < LARGE:
+            try:
+                found.append(Timed(spec, seconds(spec, execution), here))
+            except ValueError:  # without its data nobody can tell, and a training will say so
+                continue
+    return found
+
+
+def _step(spec: RunSpec, records: Iterable[Record]) -> float:
+    """Seconds of an iteration by operations alone, 0 where nothing tells: right for a large network, only."""
+    price = cost.estimate([spec], records)
+    return price.seconds / spec.total_steps if price else 0.0
+
+
+def seconds(spec: RunSpec, execution: Execution) -> float:
+    """Seconds of the whole run, its start included: from the first, and as many iterations as fit into a second.
+
+    An evaluation is a forward pass: a third of an iteration for each image that is held out.
+    """
+    begin = time.perf_counter()
+    steps, times = train(spec, execution), []
+    for progress in steps:
+        times.append(time.perf_counter())
+        if progress.step >= spec.total_steps or (len(times) > FEWEST and times[-1] - times[0] > LONGEST):
+            break
+    steps.close()
+    one = median(later - earlier for earlier, later in pairwise(times))
+    evaluated = spec.validation * spec.total_epochs / (3 * spec.batch_size)
+    return times[0] - begin + (spec.total_steps + evaluated) * one

@@ -1,0 +1,59 @@
+"""What is measured where no record tells: of which runs, and how a whole run follows from its first iterations."""
+
+from types import SimpleNamespace
+
+import pytest
+from records import made, tiny
+
+from rigl_nb import data
+from rigl_nb.execution import Execution
+from rigl_nb.runs import cost, probe
+from rigl_nb.runs.record import hardware
+from rigl_nb.spec import RunSpec
+
+CPU = Execution(threads=1)
+HERE = {"hardware": hardware("cpu")}
+RESNET = RunSpec(data="digits", model="resnet14-8", method="Static", init="ERK", density=0.2, epochs=1)
+
+
+def test_each_kind_without_a_record_here_is_probed_once(monkeypatch):
+    monkeypatch.setattr(probe, "seconds", lambda spec, execution: 7.0)
+    there = made(tiny(seed=5), {"hardware": "Abacus"}, seconds=1.0)
+    found = probe.of([tiny(), tiny(seed=1), RESNET], [there], CPU)
+    assert [(one.spec, one.seconds) for one in found] == [(tiny(seed=1), 7.0), (RESNET, 7.0)]
+    assert cost.estimate([RESNET], found, HERE["hardware"]).seconds == pytest.approx(7.0)
+    here = made(tiny(seed=5), HERE, seconds=1.0)
+    assert [one.spec.model for one in probe.of([tiny(), RESNET], [here], CPU)] == ["resnet14-8"]
+
+
+def test_operations_tell_of_large_networks_and_no_data_of_nothing(monkeypatch):
+    large = RunSpec(data="cifar100", method="RigL", init="ERK", density=0.1)
+    assert probe.of([large], [made(tiny(), {"hardware": "Abacus"}, seconds=10.0)], CPU) == []
+
+    def lacking(*arguments):
+        raise ValueError("no data")
+
+    monkeypatch.setattr(data, "load", lacking)
+    assert probe.of([tiny()], [], CPU) == []
+
+
+def test_a_run_is_its_start_its_iterations_and_its_evaluations(monkeypatch):
+    """A made-up training: 5 seconds to begin, then half a second an iteration."""
+    spec, clock = tiny(epochs=40), [0.0]
+
+    def training(spec, execution):
+        clock[0] += 5.0
+        for step in range(1, spec.total_steps + 1):
+            yield SimpleNamespace(step=step)
+            clock[0] += 0.5
+
+    monkeypatch.setattr(probe, "train", training)
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    evaluated = 200 * 40 / (3 * spec.batch_size)
+    assert probe.seconds(spec, CPU) == pytest.approx(5.0 + 0.5 * (spec.total_steps + evaluated))
+    assert clock[0] < 10, "then it stops"
+
+
+def test_a_run_shorter_than_the_probe_ends():
+    spec = tiny()
+    assert 0 < probe.seconds(spec, CPU) < 60
