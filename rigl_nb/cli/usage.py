@@ -81,7 +81,7 @@ Leaves it in build/report/, as `reproduce` does. Prints the path of report.html.
         """\
 Leaves them in build/site/, from the committed notebooks: any host of static
 pages serves that folder, under any address. Prints its path.""",
-        ("",),
+        ("", "--sections 05_1"),
     ),
     "notebooks": Command(
         "Make the committed notebooks anew from the published records.",
