@@ -19,7 +19,7 @@ READY = $(if $(filter .venv/bin/python,$(PYTHON)),$(STAMP))
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report notebooks test bench lab lint clean
+.PHONY: help setup reproduce report site notebooks test bench lab lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -44,14 +44,14 @@ INSTALL = install --quiet --no-deps --requirement requirements.lock --editable .
 $(STAMP):
 	@rm -f .venv/.installed-*
 	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv
-	@echo "Installing into .venv (a minute or more)"
+	@echo "Installing into .venv: half a minute where packages are cached, else as long as 3 GB take to arrive"
 	@set -e; if uv --version >/dev/null 2>&1; then \
 	    uv=uv; test -d .venv || uv venv --quiet .venv; \
 	else \
 	    python3 -c "import sys; sys.exit('Python 3.11 or later is needed' if sys.version_info < (3, 11) else 0)"; \
 	    uv=.venv/bin/uv; test -d .venv || python3 -m venv .venv; \
-	    .venv/bin/python -m ensurepip >/dev/null; \
-	    .venv/bin/python -m pip install --quiet --constraint requirements.lock uv || true; \
+	    .venv/bin/python -c "import pip" 2>/dev/null || .venv/bin/python -m ensurepip >/dev/null; \
+	    .venv/bin/python -m pip install -qq --constraint requirements.lock uv || true; \
 	fi; \
 	$$uv pip $(INSTALL) --python .venv/bin/python || { \
 	    echo "Installing with pip instead (a few minutes)"; \
@@ -61,12 +61,15 @@ $(STAMP):
 	@touch $@
 
 reproduce: $(READY) ## Train what is missing of PROFILE, then make the report with it
-	$(PYTHON) -m rigl_nb reproduce --profile $(PROFILE) $(arguments) \
+	@$(PYTHON) -m rigl_nb reproduce --profile $(PROFILE) $(arguments) \
 	    $(if $(WORKERS),--workers $(WORKERS)) $(if $(JOBS_PER_GPU),--jobs-per-gpu $(JOBS_PER_GPU)) \
 	    $(if $(TIME_BUDGET),--time-budget $(TIME_BUDGET)) $(if $(FRESH),--fresh)
 
 report: $(READY) ## Make the report from the records that exist, without training
-	$(PYTHON) -m rigl_nb report $(arguments)
+	@$(PYTHON) -m rigl_nb report $(arguments)
+
+site: $(READY) ## Make the report's pages for a host of static pages: build/site
+	@$(PYTHON) -m rigl_nb site
 
 notebooks: $(READY) ## Make the committed notebooks anew from the published records
 	$(PYTHON) -m rigl_nb notebooks $(arguments)

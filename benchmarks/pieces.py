@@ -98,7 +98,7 @@ def pages(machine: Machine) -> list[Measurement]:
     if missing or machine.quick:
         note = f"not measured: {', '.join(missing)} not installed" if missing else "not measured: quick"
         return [Measurement("time", what, "s", (), note) for what in (NOTEBOOK, "report")]
-    from rigl_nb.report.pages import build, execute
+    from rigl_nb.report.pages import execute, stitching
 
     source = paths.ROOT / "notebooks"
     committed = sorted(source.glob("[0-9]*.ipynb"))
@@ -106,7 +106,7 @@ def pages(machine: Machine) -> list[Measurement]:
         parameters = {"profile": "", "interactive": False}
         output = Path(folder) / f"{NOTEBOOK}.ipynb"
         notebook = _seconds(partial(execute.execute, source / output.name, output, parameters))
-        report = _seconds(partial(build.stitch, committed, Path(folder) / "report"))
+        report = _seconds(partial(stitching.stitch, committed, Path(folder) / "report"))
     return [
         Measurement("time", f"notebook {NOTEBOOK}", "s", (notebook,), "executed by papermill, nothing trained"),
         Measurement("time", "report", "s", (report,), f"{len(committed)} executed notebooks, three forms"),

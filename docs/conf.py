@@ -1,4 +1,4 @@
-"""Sphinx configuration of the report; `rigl_nb.report.pages.build` copies this folder and adds the notebooks."""
+"""Sphinx configuration of the report; `rigl_nb.report.pages.stitching` copies this folder and adds the notebooks."""
 
 project = "Rigging the Lottery: an executable reproduction"
 author = "The rigl_nb developers"

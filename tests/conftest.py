@@ -24,7 +24,7 @@ LONGEST = (
     "test_reproduce",
     "test_browser",
     "test_cluster",
-    "test_build",
+    "test_stitching",
     "test_interruption",
     "test_budget",
     "test_slurm",

@@ -70,13 +70,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def reproduce(options: argparse.Namespace) -> int:
-    """Train a profile's missing runs, execute the notebooks with them, and build the report."""
-    from rigl_nb.report.pages import build
+    """Show the report so far, train a profile's missing runs, execute the notebooks, and build the report with them."""
+    from rigl_nb.report.pages import build, kernels
 
     sections = build.sections(options.sections)
+    if not options.dry_run:
+        say("A report of the published records, to read while this goes on (20 seconds):")
+        kernels.warm()
+        say(f"  {build.first(sections)}")
+        say(f"Now the trainings of profile {options.profile}.")
+        say("Stop them whenever you like: the same command goes on.")
     with_runs = sorted(grids.SECTIONS.keys() & sections, key=TURNS.index)
     if (code := _train(with_runs, options)) or options.dry_run:
         return code
+    say("Now the notebooks with these runs, and the report of them (a minute and a half on two CPU cores)")
     print(build.reproduce(sections, profile=options.profile))
     return 0
 
@@ -86,6 +93,14 @@ def report(options: argparse.Namespace) -> int:
     from rigl_nb.report.pages import build
 
     print(build.reproduce(build.sections(options.sections), profile=""))
+    return 0
+
+
+def site(options: argparse.Namespace) -> int:
+    """Make the pages that a static host serves, of the committed notebooks."""
+    from rigl_nb.report.pages import build
+
+    print(build.site(build.sections(options.sections)))
     return 0
 
 
@@ -230,6 +245,7 @@ COMMANDS = {
     "run": run,
     "status": status,
     "report": report,
+    "site": site,
     "notebooks": notebooks,
     "publish": publish_records,
     "doctor": doctor,

@@ -76,6 +76,13 @@ left.""",
 Leaves it in build/report/, as `reproduce` does. Prints the path of report.html.""",
         ("", "--sections 05_1"),
     ),
+    "site": Command(
+        "Make the report's pages for a web host; execute nothing.",
+        """\
+Leaves them in build/site/, from the committed notebooks: any host of static
+pages serves that folder, under any address. Prints its path.""",
+        ("", "--sections 05_1"),
+    ),
     "notebooks": Command(
         "Make the committed notebooks anew from the published records.",
         """\

@@ -74,7 +74,7 @@ def table5(profile: Profile) -> list[RunSpec]:
     rows = []
     for name in DATA.values():
         for density in profile.table_densities:
-            for init in ("Random", "ERK"):
+            for init in profile.inits:
                 moved = [Row(method, init, density, data=name) for method in ("RigL", "RigL-SG", "RigL-SM")]
                 again = [Row("RigL", kind, density, parent=moved[-1], data=name) for kind in ("Mask", "Densities")]
                 rows += moved + again
@@ -89,7 +89,7 @@ def table4(profile: Profile) -> list[RunSpec]:
 
 def tuning(profile: Profile) -> list[Study]:
     """Table 4's column "optimal": α and ΔT tuned for every initialisation and density."""
-    both = [(init, density) for density in profile.tuned_densities for init in ("Random", "ERK")]
+    both = [(init, density) for density in profile.tuned_densities for init in profile.inits]
     return [Study(f"{init} at {density:g}", functools.partial(_tuned, init, density), TUNED) for init, density in both]
 
 
@@ -104,7 +104,7 @@ def learning_rates(profile: Profile) -> list[RunSpec]:
     rates = RATES[: profile.grid]
     rows = [Row("Dense", None, 1.0, fields={"learning_rate": rate}) for rate in (*rates, FAST)]
     for density in profile.tuned_densities:
-        for init in ("Random", "ERK"):
+        for init in profile.inits:
             pairs = [(rate, *pair) for pair in PAIRS[: profile.grid] for rate in rates] + [(FAST, *PAIRS[0])]
             for settings in pairs:
                 fields = dict(zip(("learning_rate", "alpha", "delta_t"), settings, strict=True))
@@ -238,7 +238,7 @@ def _chosen(rows: Iterable[Row], densities: tuple[float, ...]) -> list[Row]:
 
 
 def _runs(profile: Profile, rows: Iterable[Row], seeds: tuple[int, ...] | None = None) -> list[RunSpec]:
-    rows = sorted((row for row in rows if row.data in profile.data), key=_priority)
+    rows = sorted(filter(profile.takes, rows), key=_priority)
     return [profile.spec(row, seed) for row in rows for seed in (profile.seeds if seeds is None else seeds)]
 
 

@@ -38,6 +38,10 @@ class Profile:
     # report's data -> fields of a spec
     stand_in: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict, hash=False)
     data: tuple[str, ...] = ("cifar10", "cifar100")  # of the report, that it has runs of
+    again: tuple[str, ...] | None = (
+        None  # methods that CIFAR-100 repeats, once, at the report's length; None: all of it
+    )
+    inits: tuple[str, ...] = ("Random", "ERK")  # of tuning and of redistribution
     tuned_densities: tuple[float, ...] = (0.1, 0.2, 0.5)  # section 5.3
     trials: int = 15  # of a search for hyperparameters, or for a distribution
     grid: int = 4  # learning rates, and pairs of α and ΔT
@@ -51,6 +55,12 @@ class Profile:
     def as_report(self, data: str) -> bool:
         """Whether its runs for this data of the report have that data and the report's network."""
         return not {"data", "model"} & set(self.stand_in.get(data, {}))
+
+    def takes(self, row: Row) -> bool:
+        """Whether it has runs of the row."""
+        if self.again is not None and row.data == "cifar100":
+            return row.method in self.again and row.multiplier == 1 and row.parent is None
+        return row.data in self.data
 
     def spec(self, row: Row, seed: int) -> RunSpec:
         """The run of a row and seed. Step constants keep their share of the training; N× and split do not enter."""
@@ -80,6 +90,8 @@ PROFILES = {
             table_densities=(0.1,),
             figure_densities=(0.1,),
             figure_seeds=(0,),
+            again=("Dense", "RigL", "Pruning", "Lottery"),
+            inits=("ERK",),
             tuned_densities=(0.1,),
             trials=4,
             grid=2,

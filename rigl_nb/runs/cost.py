@@ -70,6 +70,9 @@ def plan(
         lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {each}")
     if todo:
         cost = estimate([*todo, *future], records, hardware)
+        networks = {(spec.model, spec.data) for spec in todo}
+        if cost and len(cost.untimed) >= len(networks):  # FLOPs alone say little of small networks
+            cost = None
         at_a_time = f"; {workers} at a time take {duration(cost.seconds / workers)}" if cost and workers > 1 else ""
         lines.append(f"cost: {cost}{at_a_time}" if cost else "cost: unknown until a first run is timed")
         if cost and cost.untimed:

@@ -42,11 +42,11 @@ class Outcome:
     files: dict[str, bytes]
 
 
-def processes() -> BaseContext:
-    """How processes are started: forked from one that has imported once what all of them need."""
+def processes(*more: str) -> BaseContext:
+    """How processes are started: forked from one that has imported once what all of them need, and `more` modules."""
     available = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in available else "spawn")
-    context.set_forkserver_preload([__name__, *NEEDED])
+    context.set_forkserver_preload([__name__, *NEEDED, *more])
     return context
 
 

@@ -12,12 +12,12 @@ from records import made
 from rigl_nb import methods, paths
 from rigl_nb.cli import commands as cli
 from rigl_nb.experiments import grids
-from rigl_nb.runs import attempt, engine
+from rigl_nb.runs import attempt
 from rigl_nb.runs.store import Store
 
 pytest_plugins = ["commands"]
 
-COMMANDS = ("reproduce", "run", "status", "report", "notebooks", "publish", "doctor")
+COMMANDS = ("reproduce", "run", "status", "report", "site", "notebooks", "publish", "doctor")
 
 
 def smoke(**filters):
@@ -209,39 +209,6 @@ def test_publish_remakes_the_notebooks_when_something_is_new(call, local, monkey
     assert call("publish")[0] == 0
     assert call("publish")[0] == 0
     assert remade == [1]
-
-
-# ---- reproduce
-
-
-def test_reproduce_trains_then_builds(call, local, tiny, monkeypatch):
-    """The whole profile, here with a training that only leaves records; then one report of it."""
-    build = pytest.importorskip("rigl_nb.report.pages.build")
-    calls = []
-
-    def trained(specs, store, published=(), **options):
-        for spec in engine.missing(specs, store, *published):
-            store.save(made(spec))
-        calls.append("trained")
-        return engine.Summary(len(specs), {})
-
-    monkeypatch.setattr(engine, "run", trained)
-    monkeypatch.setattr(build, "reproduce", lambda names, profile: calls.append((names, profile)) or "page.html")
-    code, out, _ = call("reproduce", "--sections", "05_1")
-    assert (code, out) == (0, "page.html\n")
-    assert calls == ["trained", (["05_1"], "smoke")]
-    assert {one.spec for one in local.records()} == set(smoke())
-    assert call("report", "--sections", "05_1")[:2] == (0, "page.html\n")
-    assert calls[2:] == [(["05_1"], "")]
-
-
-def test_reproduce_stops_where_training_failed(call, local, tiny, monkeypatch):
-    build = pytest.importorskip("rigl_nb.report.pages.build")
-    monkeypatch.setattr(build, "reproduce", lambda *a, **k: pytest.fail("no report of failed runs"))
-    monkeypatch.setattr(engine, "run", lambda *a, **k: engine.Summary(0, {"some/seed-0": "RuntimeError: boom"}))
-    code, out, err = call("reproduce", "--sections", "05_1")
-    assert (code, out) == (1, "")
-    assert "some/seed-0: RuntimeError: boom" in err
 
 
 def test_a_campaign_trains_every_section_and_the_searches_last():

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from rigl_nb import paths
-from rigl_nb.report.pages import build
+from rigl_nb.report.pages import stitching
 
 pytest_plugins = ["browsing"]
 
 SECTIONS = tuple(path.stem for path in sorted((paths.ROOT / "notebooks").glob("[0-9]*.ipynb")))
-PAGES = tuple("index" if name == build.FRONT else name for name in SECTIONS)
+PAGES = tuple("index" if name == stitching.FRONT else name for name in SECTIONS)
 CODE = "reference"
 SIZE = "e => parseFloat(getComputedStyle(e).fontSize)"
 DESK = {"width": 1300, "height": 900}
@@ -32,8 +32,8 @@ def report(tmp_path_factory):
     """Return the folder of a report stitched from committed notebooks, outputs as they are; nothing is printed."""
     notebooks = [paths.ROOT / "notebooks" / f"{name}.ipynb" for name in SECTIONS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "pdf", lambda page, target: False)
-        return build.stitch(notebooks, tmp_path_factory.mktemp("browser") / "report")
+        patch.setattr(stitching, "pdf", lambda page, target: False)
+        return stitching.stitch(notebooks, tmp_path_factory.mktemp("browser") / "report")
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def test_the_report_shows_them_and_opens_from_disk(reproduced):
     folder, done, _ = reproduced
     page = folder / "build" / "report" / "report.html"
     assert done.stdout.strip() == str(page)
+    assert done.stderr.index(f"\n  {page}\n") < done.stderr.index("to train"), "a first page, before any training"
     assert f"{len(SHOWN)} runs, 1 there already, {len(SHOWN) - 1} to train" in done.stderr, (
         "a run of both is trained once"
     )

@@ -59,6 +59,18 @@ def test_the_small_stand_in_of_cifar100_is_a_bottleneck_network():
     assert {tuple(w.shape[2:]) for w in models.maskable(model).values()} == {(3, 3), (1, 1), ()}
 
 
+def test_smoke_shows_something_in_every_section_and_repeats_little():
+    """On the second network each way to a mask once; searches and redistribution from one initialisation."""
+    assert cells(specs("05_2", "smoke")) == {
+        ("Dense", None, 1, 1.0),
+        *((method, None, 1, 0.1) for method in ("Pruning", "Lottery")),
+        *(("RigL", init, 1, 0.1) for init in ("Random", "ERK")),
+    }
+    assert {s.method for s in specs("06_2", "smoke", data="digits", model="wrn-10-1")} == {"RigL", "RigL-SG", "RigL-SM"}
+    assert all(specs(section, "smoke") for section in grids.SECTIONS)
+    assert len({s.run_id for section in grids.SECTIONS for s in specs(section, "smoke")}) < 55
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_figure_3_compares_at_equal_cost(profile):
     """A prediction with ERK costs what Random's costs, counted layer by layer without rounding to whole weights."""

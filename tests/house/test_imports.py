@@ -25,7 +25,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond audit batches ladder priorities discussion overview all_runs",
-    "report.pages": "execute pairs reference onefile build",
+    "report.pages": "kernels execute pairs reference onefile stitching build",
     "cli": "usage doctor commands",
 }
 APART = {"report.pages": {"report.figures", "report.sections"}}  # rooms that do not know each other

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.report.pages import build, pairs
+from rigl_nb.report.pages import build, pairs, stitching
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 
@@ -43,7 +43,7 @@ def test_a_title_begins_with_its_number(path, cells):
     """As pages are cited: the report's sections by its numbers (5.1), our own notebooks by theirs (01, 12)."""
     section = build._section(path)
     number = section.lstrip("0").replace("_", ".") if "04" <= section < "08" else section
-    assert cells[0].source.startswith(f"# {number} " if path.stem != build.FRONT else "# Rigging")
+    assert cells[0].source.startswith(f"# {number} " if path.stem != stitching.FRONT else "# Rigging")
 
 
 def test_first_a_title_then_literal_parameters(cells):

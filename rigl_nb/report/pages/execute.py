@@ -12,8 +12,8 @@ from pathlib import Path
 
 import nbformat
 
-from rigl_nb import paths
 from rigl_nb.execution import cores
+from rigl_nb.report.pages.kernels import manager
 
 POLL_SECONDS = 0.1
 
@@ -53,7 +53,7 @@ def execute_all(
 
         def run(notebook: Path, output: Path) -> tuple[Path, float, str]:
             start, scratch = time.monotonic(), Path(tempfile.mkdtemp(dir=folder))
-            error = _run(notebook, output, parameters, scratch, _kernel(scratch, share, kernels))
+            error = _run(notebook, output, parameters, scratch, manager(scratch, share, kernels))
             return notebook, time.monotonic() - start, error
 
         runs = [pool.submit(run, *pair) for pair in pairs]
@@ -97,32 +97,6 @@ def _plain(number: object) -> object:
     if not hasattr(number, "item"):
         raise TypeError(f"{number!r} is no value that a notebook can be given: use a number, a text or a list")
     return number.item()
-
-
-def _kernel(scratch: Path, share: dict[str, str], started: list) -> type:
-    """Kernels of this interpreter, whatever `python3` kernel is installed; each is put into the list."""
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    # The path comes first: a kernel must import the package that asked for it, not one that is installed from another
-    # checkout. The folder keeps the reader's own IPython start-up files out of the report.
-    path = os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-    class ThisInterpreter(AsyncKernelManager):
-        kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"],
-            display_name="Python 3",
-            language="python",
-            env={**share, **os.environ, "PYTHONPATH": path, "IPYTHONDIR": str(scratch / "ipython")},
-        )
-
-        def __init__(self, **options):
-            # Kernels that start together over TCP can pick the same port.
-            kept = {"ip": str(scratch / "kernel"), "connection_file": str(scratch / "kernel.json")}
-            super().__init__(**options, **kept, transport="ipc")
-            started.append(self)
-
-    return ThisInterpreter
 
 
 def _run(notebook: Path, output: Path, parameters: dict, scratch: Path, kernel: type) -> str:

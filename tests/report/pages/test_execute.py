@@ -102,20 +102,29 @@ def test_parameters_are_checked_before_anything_runs(tmp_path, text, message):
     assert not (tmp_path / "out").exists()
 
 
+KERNEL = """
+import sys
+there = {"matplotlib", "pandas", "torch"} <= set(sys.modules)
+import os, pathlib, time, matplotlib, pandas
+found = os.getpid(), there, pandas.options.display.max_columns, matplotlib.rcParams["backend"].split(".")[-1]
+pathlib.Path("part").write_text(" ".join(map(str, found)))
+os.rename("part", "found")
+time.sleep(99)"""
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_the_kernel_ends_with_its_parent(tmp_path, signum):
-    text = BROKEN.replace(
-        "1 / 0", "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(99)"
-    )
-    (source,) = write(tmp_path, slow=text)
+def test_a_kernel_has_its_libraries_at_once_and_ends_with_its_parent(tmp_path, signum):
+    """Forked from a process that has imported them; they find what they find where a kernel imports them itself."""
+    (source,) = write(tmp_path, slow=BROKEN.replace("1 / 0", KERNEL))
     code = "import sys; from rigl_nb.report.pages.execute import *; execute(*map(Path, sys.argv[1:]), {})"
     command = [sys.executable, "-c", code, source, tmp_path / "out.ipynb"]
     parent = subprocess.Popen(command, cwd=paths.ROOT, stderr=subprocess.DEVNULL)
-    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-    kernel = int((tmp_path / "pid").read_text())
+    wait_for((tmp_path / "found").exists)
+    kernel, *found = (tmp_path / "found").read_text().split()
+    assert found == ["True", "20", "backend_inline"]
     parent.send_signal(signum)
     assert parent.wait(timeout=20) != 0
-    wait_for(lambda: not alive(kernel))
+    wait_for(lambda: not alive(int(kernel)))
 
 
 def wait_for(condition, seconds: float = 60) -> None:

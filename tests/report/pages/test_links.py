@@ -2,7 +2,7 @@
 
 import nbformat
 
-from rigl_nb.report.pages import build
+from rigl_nb.report.pages import stitching
 
 
 def test_links_that_a_cell_prints_lead_to_pages_that_are_there():
@@ -10,5 +10,5 @@ def test_links_that_a_cell_prints_lead_to_pages_that_are_there():
     text = "[one](01_one.ipynb), [two](02_two.ipynb), [front](00_overview.ipynb)"
     output = nbformat.v4.new_output("display_data", {"text/markdown": text})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])])
-    (cell,) = build._page(notebook, present={"01_one", build.FRONT}).cells
+    (cell,) = stitching._page(notebook, present={"01_one", stitching.FRONT}).cells
     assert cell.outputs[0].data["text/markdown"] == "[one](01_one.ipynb), two, [front](index.ipynb)"
