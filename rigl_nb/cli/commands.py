@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rigl_nb import paths
 from rigl_nb.cli import usage
-from rigl_nb.cli.usage import FILTERS, LEFT
+from rigl_nb.cli.usage import FILTERS, LEFT, TURNS
 from rigl_nb.execution import Execution, cores, devices
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.runs import cost, engine, probe
@@ -23,7 +23,6 @@ from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
 from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
-TURNS = ("05_1", "06_1", "06_2", "05_2", "04", "12", "08", "06_3", "05_3")  # of a campaign: most telling first
 FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
 ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), FOLDER)
 ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
@@ -78,8 +77,7 @@ def reproduce(options: argparse.Namespace) -> int:
         say("A report of the published records, to read while this goes on (20 seconds):")
         kernels.warm()
         say(f"  {build.first(sections)}")
-        say(f"Now the trainings of profile {options.profile}.")
-        say("Stop them whenever you like: the same command goes on.")
+        say(f"Now the trainings of profile {options.profile}. Stop them whenever you like: the same command goes on.")
     with_runs = sorted(grids.SECTIONS.keys() & sections, key=TURNS.index)
     if (code := _train(with_runs, options)) or options.dry_run:
         return code
@@ -177,11 +175,11 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
     best = Execution.best(sharing=options.jobs_per_gpu)
     records = Store(paths.results()).records() + local.records()
+    if not cluster.remote:
+        records += probe.of(todo, records, best if cluster.alone else Execution.best(threads=1))
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
-    if not cluster.remote:
-        records = [*records, *probe.of(todo, records, best if cluster.workers == 1 else Execution.best(threads=1))]
     planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
     if options.dry_run:
         print(fold("\n".join([there, *planned])))

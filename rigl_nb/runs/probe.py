@@ -27,7 +27,7 @@ class Timed:
 
 
 def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution) -> list[Timed]:
-    """A probe of every network and data set of the runs that has no record on this hardware; none where data lacks."""
+    """A probe of every network and data set of the runs that has no record on this hardware; none where it fails."""
     here, records = {"hardware": hardware(execution.device)}, list(records)
     known = {(r.spec.model, r.spec.data) for r in records if r.provenance["hardware"] == here["hardware"]}
     kinds = {(spec.model, spec.data): spec for spec in specs if not spec.parent}
@@ -36,7 +36,7 @@ def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution
         if kind not in known and _step(spec, records) < LARGE:
             try:
                 found.append(Timed(spec, seconds(spec, execution), here))
-            except ValueError:  # without its data nobody can tell, and a training will say so
+            except Exception:  # its data lacks, or whatever fails there: the training itself will say so
                 continue
     return found
 

@@ -33,7 +33,7 @@ def test_reproduce_trains_then_builds(call, local, tiny, build, monkeypatch):
     monkeypatch.setattr(build, "reproduce", lambda names, profile: calls.append((names, profile)) or "page.html")
     code, out, err = call("reproduce", "--sections", "05_1")
     assert (code, out) == (0, "page.html\n")
-    assert err.index("first.html") < err.index("to train") and "cost: unknown" in err
+    assert err.index("first.html") < err.index("to train") and "cost: about" in err
     assert calls == [["05_1"], "trained", (["05_1"], "smoke")]
     assert {one.spec for one in local.records()} == set(grids.specs("05_1", "smoke"))
     assert call("report", "--sections", "05_1")[:2] == (0, "page.html\n")
