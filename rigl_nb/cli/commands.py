@@ -115,8 +115,7 @@ def status(options: argparse.Namespace) -> int:
     if options.scheduler:
         return _watch(options.scheduler)
     profiles = [options.profile] if options.profile else grids.PROFILES
-    here = hardware(Execution.best().device)
-    stores = Store(paths.runs()), Store(paths.results())
+    here, stores = hardware(Execution.best().device), (Store(paths.runs()), Store(paths.results()))
     print("\n".join(inventory.lines(options.sections or grids.SECTIONS, profiles, *stores, here)))
     return 0
 
