@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from rigl_nb import checks, methods
-from rigl_nb.distributions import uniform, whole
+from rigl_nb.distributions import whole
 from rigl_nb.masking.structures import Grouped, Units
 
 READERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -28,11 +28,12 @@ class Channel(Grouped):
     """Hidden channels: a unit is the column of the layer that reads channel j, and nothing else is masked.
 
     What computes a dead channel keeps its values, without gradient, momentum or weight decay. So a candidate's gradient
-    is an ordinary one, and growth, from 0, does not change the function. Which channels are hidden says a block's
-    attribute `hidden`, as `models.convolutional` has it, or `groups`: modules by name, what computes the channels
-    first, the norms, what reads them last. One share of all hidden channels is live, such that the weights of live rows
-    and columns are `density` of all maskable ones (`cost`, FLOPs by layer: that share of their sum), rounded to a
-    `multiple` of channels by largest remainder, at least one. What no group names stays dense, the residual stream too.
+    is an ordinary one, and growth, from 0, does not change the function. The attribute `hidden_groups` of a block's
+    class says which channels are hidden, as in `models.convolutional`, or `groups` does: modules by name, what computes
+    the channels first, the norms, what reads them last. One share of all hidden channels is live, such that the weights
+    of live rows and columns are `density` of all maskable ones (`cost`, FLOPs by layer: that share of their sum),
+    rounded to a `multiple` of channels by largest remainder, at least one. What no group names stays dense, the
+    residual stream too.
     """
 
     groups: tuple[tuple[str, ...], ...] = ()
@@ -60,7 +61,7 @@ class Channel(Grouped):
         sizes = {name: weight.numel() for name, weight in weights.items()}
         masked = [group for group in found if layers(model, group) <= weights.keys()]
         if not masked:
-            way = "give structure=Channel(groups=[(writer, norm, reader), …]), or its blocks an attribute `hidden`"
+            way = "give structure=Channel(groups=[(writer, norm, reader), …]), or its blocks' class `hidden_groups`"
             raise ValueError(f"structure channel knows no hidden channels of {type(model).__name__}: {way}")
         return replace(self, found=tuple(masked), sizes=sizes)
 
@@ -91,8 +92,6 @@ class Channel(Grouped):
 
     def densities(self, distribution: Callable, shapes: dict[str, tuple[int, ...]], density: float) -> dict[str, float]:
         """The live share of each group's channels: with φ for all, c·φ² + b·φ + rest is the budget."""
-        if distribution is not uniform:
-            raise ValueError(f"init {distribution!r} is not allowed with structure channel: take 'Random'")
         checks.within("density", density, 0, 1, high_closed=True)
         cost = self.sizes if self.cost is None else self.cost
         times = self.shares(dict.fromkeys(shapes, 2.0))  # 2: rows or columns are hidden channels; 4: both are
@@ -124,9 +123,9 @@ class Channel(Grouped):
 
 
 def declared(model: nn.Module) -> list[tuple[str, ...]]:
-    """The groups that a model's blocks name in their attribute `hidden`, by full names."""
-    blocks = [(path, module) for path, module in model.named_modules() if hasattr(module, "hidden")]
-    return [tuple(f"{p}.{n}".lstrip(".") for n in names) for p, block in blocks for names in block.hidden]
+    """The groups that the classes of a model's blocks name in `hidden_groups`, by full names."""
+    blocks = [(path, getattr(type(module), "hidden_groups", ())) for path, module in model.named_modules()]
+    return [tuple(f"{path}.{name}".lstrip(".") for name in names) for path, groups in blocks for names in groups]
 
 
 def layers(model: nn.Module, group: Hidden) -> set[str]:
