@@ -16,7 +16,7 @@ def matrix(weight):
 def trained(steps):
     """A network under masks of two of four, after some steps of RigL on whole numbers: many equal, some 0."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 1), nn.Conv2d(64, 32, 3), nn.Linear(64, 96))
+    net = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 1), nn.Conv2d(64, 32, 3), nn.Linear(64, 96))
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     options = {"alpha": 0.9, "delta_t": 2, "t_end": 100, "structure": "2:4"}
     sparse = Sparsifier(net, optimizer, "RigL", "Random", 0.5, **options)
