@@ -29,7 +29,9 @@ def weighted(cost: dict[str, float], densities: dict[str, float]) -> float:
 def step_fraction(inference_fraction: float, dense_gradients: bool) -> float:
     """Cost of one training iteration as a fraction of the dense one's (forward, two backward products).
 
-    With dense weight gradients (an update of RigL) one of the three products is dense: (2f + 1)/3; else f.
+    With dense weight gradients (an update of RigL) one of the three products is dense: (2f + 1)/3; else f. An update of
+    hidden channels needs those of what reads them, and the features of all in place of the other gradients: as much, or
+    less in a layer that does both.
     """
     return (2 * inference_fraction + 1) / 3 if dense_gradients else inference_fraction
 

@@ -83,7 +83,8 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
     updates = {name: value for name in ("t_end", "seed", *UPDATES) if (value := getattr(spec, name)) is not None}
     density = 1.0 if methods.get(spec.method).narrow else spec.density  # the model is narrow already
     kind = partial(PublishedCode, behaviours=spec.published_code) if spec.published_code else Sparsifier
-    sparsifier = kind(model, optimizer, spec.method, _init(spec, parent), density, **updates)
+    how = updates | {"structure": spec.structure}
+    sparsifier = kind(model, optimizer, spec.method, _init(spec, parent), density, **how)
     streams = ("augment", "dropout")
     generators = {name: rng.torch_generator(spec.seed, name, device=execution.device) for name in streams}
     for module in model.modules():

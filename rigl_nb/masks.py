@@ -24,41 +24,46 @@ def random_mask(shape: Sequence[int], count: int, rng: np.random.Generator) -> T
     return torch.from_numpy(flat).reshape(tuple(shape))
 
 
-def top(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
+def top(score: Tensor, eligible: Tensor, count: int | Tensor, pools: int = 1) -> Tensor:
     """Mask of the `count` eligible entries of largest score, of all when there are fewer; NaN ranks last.
 
+    `pools`: the entries, in flat order, are cut into so many parts of equal size; each gives `count`.
     A selection by threshold: everything above the count-th largest score, then, in flat order, as many of the
     entries equal to it as are missing. This is the stable sort's answer at a fraction of its cost.
     """
     if not score.is_floating_point():  # whole numbers, or yes and no, rank as well
         score = score.to(torch.float32 if score.device.type == "mps" else torch.float64)
     ranked = torch.nan_to_num(score, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-    ranked = ranked.masked_fill(~eligible, -math.inf).flatten()
-    threshold = (_kth_selected if ranked.device.type == "cpu" else _kth_sorted)(ranked, count)
+    ranked = ranked.masked_fill(~eligible, -math.inf).reshape(pools, -1)
+    threshold = (_kth_selected if ranked.device.type == "cpu" else _kth_sorted)(ranked, count).view(-1, 1)
     above = ranked > threshold
-    equal = (ranked == threshold) & eligible.flatten()
-    chosen = above | (equal & (equal.cumsum(0) <= count - above.sum()))
+    equal = (ranked == threshold) & eligible.reshape(pools, -1)
+    chosen = above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdim=True)))
     return chosen.view_as(eligible)
 
 
 def _kth_selected(values: Tensor, k: int | Tensor) -> Tensor:
-    return values.kthvalue(values.numel() + 1 - min(max(int(k), 1), values.numel())).values
+    size = values.shape[-1]
+    return values.kthvalue(size + 1 - min(max(int(k), 1), size)).values
 
 
 def _kth_sorted(values: Tensor, k: int | Tensor) -> Tensor:
     """The same for a GPU, where `kthvalue` keeps one processor of many busy; the host never waits to learn k."""
-    index = (torch.zeros(1, dtype=torch.int64, device=values.device) + k - 1).clamp(0, values.numel() - 1)
-    return values.sort(descending=True).values.gather(0, index)
+    index = torch.zeros((*values.shape[:-1], 1), dtype=torch.int64, device=values.device) + k - 1
+    return values.sort(descending=True).values.gather(-1, index.clamp(0, values.shape[-1] - 1))
 
 
-def drop(weight: Tensor, mask: Tensor, count: int) -> Tensor:
-    """The mask without its `count` active entries of smallest |weight|; inactive ones have no rank."""
-    return top(weight.abs(), mask, mask.sum() - count)
+def drop(weight: Tensor, mask: Tensor, count: int, pools: int = 1) -> Tensor:
+    """The mask without its `count` active entries of smallest |weight|; inactive ones have no rank.
+
+    Of `pools` as of `top`, which must have as many active entries each, every one loses `count`.
+    """
+    return top(weight.abs(), mask, mask.sum() // pools - count, pools)
 
 
-def grow(score: Tensor, kept: Tensor, count: int) -> Tensor:
-    """`kept` plus the `count` entries of largest score of all others, the just-dropped included."""
-    return kept | top(score, ~kept, count)
+def grow(score: Tensor, kept: Tensor, count: int, pools: int = 1) -> Tensor:
+    """`kept` plus the `count` entries of largest score of all others, in each pool; the just-dropped included."""
+    return kept | top(score, ~kept, count, pools)
 
 
 def carry(values: Tensor, before: Tensor, after: Tensor, start: float = 0.0) -> Tensor:

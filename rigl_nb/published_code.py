@@ -35,6 +35,8 @@ class PublishedCode(Sparsifier):
         for name in sorted(self.behaviours):
             checks.choice("behaviour", name, BEHAVIOURS)
         super().__init__(*arguments, **options)
+        if self.structure.name != "weight":
+            raise ValueError(f"structure {self.structure.name} is not allowed: the behaviours are those of weights")
         self.first, self.errors, self._chosen = sum(self.active.values()), [], {}
 
     @property

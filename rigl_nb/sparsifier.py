@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rigl_nb import checks, masks, methods, rng
-from rigl_nb.distributions import DISTRIBUTIONS, counts
-from rigl_nb.masking import optimizers
+from rigl_nb import checks, methods, rng
+from rigl_nb.distributions import DISTRIBUTIONS
+from rigl_nb.masking import optimizers, patterns
 from rigl_nb.masking.masked import fitting
 from rigl_nb.masking.moving import Moving
+from rigl_nb.masking.structures import Structure
 from rigl_nb.models.layers import maskable, unmasked
 
 _OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the Sparsifier that was made for it last
@@ -24,9 +25,10 @@ class Sparsifier(Moving):
     Every `delta_t` iterations before `t_end` an update of the masks replaces the optimizer's step. All other steps are
     the optimizer's, on masked gradients; after each, inactive weights are 0 and their buffers as the optimizer starts
     them, whatever was trained or loaded before. Under SNFS momentum stays dense. `init` is Random, ER or ERK, a
-    function like those of `distributions`, or masks by name. Dense stay: the first layer under Random and Pruning,
-    frozen parameters, and what `exclude` names, layers or modules. Pruning begins at `prune_start` and reaches
-    `density` with the first update from `t_end` on. A layer without a gradient keeps its mask.
+    function like those of `distributions`, or masks by name. With another `structure` than single weights, kernels or
+    channels move, say (`masking.patterns`). Dense stay: the first layer under Random and Pruning, frozen parameters,
+    and what `exclude` names, layers or modules. Pruning begins at `prune_start` and reaches `density` with the first
+    update from `t_end` on. A layer without a gradient keeps its mask.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Sparsifier(Moving):
         seed: int = 0,
         prune_start: int = 0,
         exclude: Sequence[str] = (),
+        structure: str | Structure = "weight",
     ):
         if not isinstance(model, nn.Module):
             raise ValueError(f"model {type(model).__name__} is not allowed: give the nn.Module, then its optimizer")
@@ -50,15 +53,20 @@ class Sparsifier(Moving):
         self.density, self.alpha, self.delta_t = density, alpha, delta_t
         self.t_end, self.prune_start = t_end, prune_start
         self.check()
+        self.structure, self.carry = patterns.get(structure), {}
+        self.structure.check(self.method, init, density)
         weights, first = {}, {}
         if self.method.masked:
             dense_first = self.method.start == "dense" or (isinstance(init, str) and init == "Random")
-            weights = maskable(model, not dense_first, exclude)
+            weights = maskable(model, not (dense_first and self.structure.dense_first), exclude)
+            self.structure = self.structure.on(model, weights)
+            weights = self.structure.covered(weights)
             first = self._first(init, weights, rng.numpy_generator(seed, "masks"))
             if dense := unmasked(model, exclude):
                 what = "to exclude them says that this is meant"
                 warnings.warn(f"{', '.join(dense)} are in no layer of torch's and stay dense: {what}", stacklevel=2)
-        super().__init__(weights, first, optimizers.plain(optimizer), self.method.dense_momentum)
+        rows = self.structure.rows(model)
+        super().__init__(weights, first, optimizers.plain(optimizer), self.method.dense_momentum, self.structure, rows)
         momenta = all(starts is None or methods.ranks_momentum(starts) for starts in self.starts.values())
         if self.method.needs_momentum and not momenta:
             way = f"{type(self.optimizer).__name__} has none here; take SGD with momentum=0.9, or Adam"
@@ -76,19 +84,25 @@ class Sparsifier(Moving):
         """The first masks."""
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         if isinstance(init, Mapping):
-            return fitting(init, weights)
+            return self._fitting(init, weights)
         if self.method.start == "dense":
             return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
         if self.method.start == "parent":
             raise ValueError(f"method {self.method.name} starts from masks: give those of a finished run as init")
         if not callable(init):
             checks.choice("init", init, DISTRIBUTIONS)
-        return self.drawn(shapes, DISTRIBUTIONS.get(init, init)(shapes, self.density), draw)
+        densities = self.structure.densities(DISTRIBUTIONS.get(init, init), shapes, self.density)
+        return self.drawn(shapes, densities, draw)
+
+    def _fitting(self, given: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+        """Masks that somebody gives; ValueError where they fit no weight, or do not have the structure."""
+        found = fitting(given, weights)
+        self.structure.fit(found)
+        return found
 
     def drawn(self, shapes: dict[str, tuple[int, ...]], densities: dict[str, float], draw) -> dict[str, Tensor]:
         """The first masks, of exact counts."""
-        active = counts(shapes, densities)
-        return {name: masks.random_mask(shape, active[name], draw) for name, shape in shapes.items()}
+        return self.structure.draw(shapes, densities, draw)
 
     def step(self, closure: Callable[[], object] | None = None) -> bool:
         """Update the masks when that is due, else take the optimizer's step; True after an update.
@@ -122,6 +136,7 @@ class Sparsifier(Moving):
         """Take the optimizer's step: on masked gradients, or on dense ones that leave inactive weights at 0."""
         if not self.method.dense_momentum:
             self.mask_gradients()
+        self.resting.hold()
         self.optimizer.step()
         self._settle()
 
@@ -159,7 +174,9 @@ class Sparsifier(Moving):
             self.update()
             self._aside = [(parameter, parameter.grad) for parameter in moved]
             self.optimizer.zero_grad()
-        elif not self.method.dense_momentum:
+            return
+        self.resting.hold()
+        if not self.method.dense_momentum:
             self.mask_gradients()
 
     def _after(self) -> None:
@@ -185,8 +202,9 @@ class Sparsifier(Moving):
             self.generator = rng.on(device).manual_seed(self.generator.initial_seed())
 
     def state_dict(self) -> dict:
-        """Masks (boolean, by parameter name), the iteration and the state of random growth."""
-        return {"masks": dict(self.masks), "iteration": self.iteration, "generator": self.generator.get_state()}
+        """Masks (boolean, by parameter name), the iteration and the state of random growth; fractions carried on."""
+        state = {"masks": dict(self.masks), "iteration": self.iteration, "generator": self.generator.get_state()}
+        return state | ({"carry": dict(self.carry)} if self.structure.carries else {})
 
     def load_state_dict(self, state: Mapping) -> None:
         """Take over what `state_dict` gave, after the model's own state; ValueError, and no change, if it does not fit.
@@ -197,7 +215,7 @@ class Sparsifier(Moving):
             raise ValueError(f"the state has no {min(lacking)!r}: it is not what a Sparsifier's state_dict() gave")
         if state["masks"].keys() != self.masks.keys():
             raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
-        found = fitting(state["masks"], self.weights) if self.masks else {}
+        found = self._fitting(state["masks"], self.weights) if self.masks else {}
         checks.at_least("iteration", state["iteration"], 0)
         generator = torch.Generator(self.generator.device)
         try:
@@ -206,6 +224,7 @@ class Sparsifier(Moving):
             generator.manual_seed(self.generator.initial_seed() ^ int(state["iteration"]))
             warnings.warn("random growth goes on from other numbers: the state is of another device", stacklevel=2)
         self.iteration, self.generator = int(state["iteration"]), generator
+        self.carry = dict(state.get("carry", {}))
         self.load(found)
 
     def __getstate__(self) -> dict:

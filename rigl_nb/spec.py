@@ -13,6 +13,7 @@ import numpy as np
 from rigl_nb import checks, methods, models
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS
+from rigl_nb.masking import patterns
 from rigl_nb.published_code import BEHAVIOURS
 
 SCHEMA = 1  # raised when an algorithm computes something else: old records are then not found
@@ -24,7 +25,8 @@ RECIPES = {  # what the report sets per data set (sections 4.1 to 4.3); 704 step
     "digits": dict(zip(FIELDS, ("wrn-10-1", 200, 5e-4, 30_000, 0, 0.0), strict=True)),
     "pydoc": dict(zip(FIELDS, ("gru-128", 400, 0.0, 30_000, 0, 0.0), strict=True)) | ADAM,
 }
-LATER = {"optimizer": "SGD", "clip": 0.0}  # fields that runs of images did without: only other values are written down
+# fields that the first runs did without: only other values are written down
+LATER = {"optimizer": "SGD", "clip": 0.0, "structure": "weight"}
 OF_PARENT = ("Mask", "Densities")  # initialisations by another run: its final masks, or only how dense its layers are
 UPDATES = {  # fields that only some methods have: default, and which
     "alpha": (0.3, lambda method: method.growth),
@@ -73,6 +75,7 @@ class RunSpec:
     parent: "RunSpec | None" = None  # the run that this one starts from
     optimizer: str | None = None  # SGD or Adam
     clip: float | None = None  # largest norm of all gradients together; 0: any
+    structure: str = "weight"  # what moves as one: weight, kernel, channel, fan-in or 2:4
 
     def __post_init__(self):
         for field in fields(self):
@@ -99,6 +102,11 @@ class RunSpec:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
         self._check(method)
         self._check_parent(method)
+        checks.choice("structure", self.structure, patterns.STRUCTURES)
+        patterns.get(self.structure).check(method, self.init, self.density)
+        for name, given in {"parent": self.parent, "published_code": self.published_code}.items():
+            if given and self.structure != "weight":
+                raise ValueError(f"{name} is not allowed with structure {self.structure}: its masks are of weights")
 
     def _default(self, name: str, value: object) -> None:
         if getattr(self, name) is None:
@@ -187,9 +195,12 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """The row's name in the report's tables, "RigL 2× (ERK)"."""
+        """The row's name in the report's tables, "RigL 2× (ERK)"; "channel RigL"."""
         longer = f" {self.multiplier}×" if self.multiplier > 1 else ""
-        name = f"{self.method}{longer}" + (f" ({self.initialisation})" if self.init not in (None, "Random") else "")
+        what = f"{self.structure} " if self.structure != "weight" else ""
+        name = f"{what}{self.method}{longer}" + (
+            f" ({self.initialisation})" if self.init not in (None, "Random") else ""
+        )
         return name + (f" with {', '.join(self.published_code)}" if self.published_code else "")
 
     @functools.cached_property
@@ -199,7 +210,8 @@ class RunSpec:
         mine["parent"] = self.parent and self.parent.config_id
         changed = {k: v for k, v in mine.items() if k != "seed" and v != default.get(k)}
         digest = hashlib.sha256(json.dumps([SCHEMA, changed], sort_keys=True).encode()).hexdigest()
-        words = [self.data, self.model, self.method, self.init, f"{self.density:g}", f"{self.total_epochs}ep"]
+        what = "" if self.structure == "weight" else self.structure
+        words = [self.data, self.model, what, self.method, self.init, f"{self.density:g}", f"{self.total_epochs}ep"]
         return re.sub(r"[^\w.-]+", "-", "_".join(word for word in words if word)) + f"_{digest[:8]}"
 
     @property

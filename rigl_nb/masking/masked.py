@@ -1,7 +1,7 @@
 """Weights under masks, in a model that an optimizer trains: what is inactive is 0, and is kept so."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,16 +9,28 @@ from torch.optim import Optimizer
 
 from rigl_nb import masks
 from rigl_nb.masking import optimizers
+from rigl_nb.masking.resting import Resting
+from rigl_nb.masking.structures import Structure
 
 
 class Masked:
     """Masks by parameter name, the weights that they are on, and the buffers that an optimizer keeps of those.
 
-    `dense` buffers are left alone, as SNFS needs. Raises ValueError for a weight that the optimizer lacks.
+    `dense` buffers are left alone, as SNFS needs. `rows` of other parameters rest with the `structure`'s units. Raises
+    ValueError for a weight that the optimizer lacks.
     """
 
-    def __init__(self, weights: Mapping[str, nn.Parameter], first: Mapping, optimizer: Optimizer, dense: bool):
-        self.optimizer, self.dense = optimizer, dense
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        first: Mapping[str, Tensor],
+        optimizer: Optimizer,
+        dense: bool,
+        structure: Structure,
+        rows: Mapping[str, Sequence[nn.Parameter]],
+    ):
+        self.optimizer, self.dense, self.structure = optimizer, dense, structure
+        self.resting = Resting(optimizer, {name: rows[name] for name in rows if name in first})
         self.weights = {name: weight for name, weight in weights.items() if name in first}
         self.masks: dict[str, Tensor] = {}
         self.inactive: dict[str, Tensor] = {}  # the inverted masks, which every iteration needs
@@ -32,6 +44,7 @@ class Masked:
             self.active[name] = int(first[name].sum())
             self.masks[name] = first[name].to(weight.device, copy=True)
             self.inactive[name] = ~self.masks[name]
+            self._rest(name)
 
     @torch.no_grad()
     def apply(self) -> None:
@@ -41,6 +54,7 @@ class Masked:
             weight.masked_fill_(inactive, 0)
             for buffer, start in self.buffers(name):
                 buffer.masked_fill_(inactive, start)
+        self.resting.restore()
 
     def mask_gradients(self) -> None:
         """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
@@ -50,10 +64,8 @@ class Masked:
 
     def buffers(self, name: str) -> Iterator[tuple[Tensor, float]]:
         """What the optimizer keeps of every entry of a weight, unless it stays dense; and what it starts from."""
-        weight, starts = self.weights[name], self.starts[name]
-        for key, values in self.optimizer.state.get(weight, {}).items() if not self.dense else ():
-            if torch.is_tensor(values) and values.shape == weight.shape and (starts is None or key in starts):
-                yield values, (starts or {}).get(key, 0.0)
+        if not self.dense:
+            yield from optimizers.buffers(self.optimizer, self.weights[name], self.starts[name])
 
     def move(self, name: str, new: Tensor, active: int) -> None:
         """Make `new` the layer's mask, and carry weight, gradient and buffers."""
@@ -68,6 +80,11 @@ class Masked:
         self.masks[name].copy_(new)
         torch.logical_not(self.masks[name], out=self.inactive[name])
         self.active[name] = active
+        self._rest(name)
+
+    def _rest(self, name: str) -> None:
+        if name in self.resting:
+            self.resting.wake(name, self.structure.live(name, self.masks[name])[0])
 
     def follow(self) -> bool:
         """Move the masks to where their weights are by now; whether that was needed."""
@@ -75,15 +92,17 @@ class Masked:
         for name in away:
             for kept in (self.masks, self.inactive):
                 kept[name] = kept[name].to(self.weights[name].device)
+            self.resting.follow(name, self.weights[name].device)
         return bool(away)
 
     def counts(self) -> dict[str, int]:
-        """Active weights per masked layer."""
-        return dict(self.active)
+        """Active weights per masked layer; with channels those of live ones, in what computes and what reads them."""
+        return self.structure.counts(self.active)
 
     def densities(self) -> dict[str, float]:
         """Active share per masked layer; layers that are not named are dense."""
-        return {name: self.active[name] / mask.numel() for name, mask in self.masks.items()}
+        sizes = {name: mask.numel() for name, mask in self.masks.items()} | self.structure.sizes
+        return {name: count / sizes[name] for name, count in self.counts().items()}
 
     def load(self, found: Mapping[str, Tensor]) -> None:
         """Take over masks of `fitting`; warns where they have no weights to go with."""

@@ -24,6 +24,7 @@ class Moving(Masked):
     prune_start: int
     generator: torch.Generator  # of random growth
     told: set[str]  # layers that somebody was warned of
+    carry: dict[str, float]  # fractions of a unit that updates left over, where the structure carries them
 
     def check(self) -> None:
         """Refuse what would only fail, or mislead, in the middle of a training."""
@@ -81,11 +82,15 @@ class Moving(Masked):
             )
             for name in moving
         }
+        quotas = self.quotas()
         kept, dropped = self.drop(layers)
         grown = self.grown(layers, dropped)
         for name, layer in layers.items():
             new = self.grow(name, self._values(self.method.growth, layer), kept[name], grown[name])
             self.move(name, new, self.active[name] + grown[name] - dropped[name])
+            if self.structure.carries:
+                self.carry[name] = quotas[name] - dropped[name]
+        self.resting.restore()
 
     def _values(self, score: methods.Score, layer: methods.Layer) -> Tensor:
         values, wanted = score(layer, self.generator), tuple(layer.weight.shape)
@@ -94,17 +99,23 @@ class Moving(Masked):
         return values
 
     def dropped(self) -> dict[str, int]:
-        """How many connections an update at this iteration drops in each layer."""
-        return {name: math.floor(self.drop_fraction * active) for name, active in self.active.items()}
+        """How many units an update at this iteration drops in each pool; of single weights, in each layer."""
+        return {name: math.floor(quota) for name, quota in self.quotas().items()}
+
+    def quotas(self) -> dict[str, float]:
+        """The same, before it is made whole."""
+        given = ((name, self.drop_fraction, mask, self.active[name]) for name, mask in self.masks.items())
+        return {name: self.structure.quota(name, *rest, self.carry.get(name, 0.0)) for name, *rest in given}
 
     def drop(self, layers: dict[str, methods.Layer]) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The masks without the smallest active weights, and how many connections each of them has lost."""
         dropped = {name: count for name, count in self.dropped().items() if name in layers}
-        return {name: masks.drop(layer.weight, layer.mask, dropped[name]) for name, layer in layers.items()}, dropped
+        drop = self.structure.drop
+        return {name: drop(name, layer.weight, layer.mask, dropped[name]) for name, layer in layers.items()}, dropped
 
     def grow(self, name: str, score: Tensor, kept: Tensor, count: int) -> Tensor:
         """The mask of a layer with as many connections more, those of largest score."""
-        return masks.grow(score, kept, count)
+        return self.structure.grow(name, score, kept, count)
 
     def grown(self, layers: dict[str, methods.Layer], dropped: dict[str, int]) -> dict[str, int]:
         """How many each layer grows: its own, or a share by the method's statistic, its mean over active entries."""

@@ -4,10 +4,10 @@ import copy
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -50,6 +50,15 @@ def starts(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> dict[s
         return None
     kept = trial.state[probe].items()
     return {key: v.flatten()[0].item() for key, v in kept if torch.is_tensor(v) and v.shape == probe.shape}
+
+
+def buffers(
+    optimizer: Optimizer, weight: nn.Parameter, starts: Mapping[str, float] | None
+) -> Iterator[tuple[Tensor, float]]:
+    """What the optimizer keeps of every entry of a weight by now, and what it starts from."""
+    for key, values in optimizer.state.get(weight, {}).items():
+        if torch.is_tensor(values) and values.shape == weight.shape and (starts is None or key in starts):
+            yield values, (starts or {}).get(key, 0.0)
 
 
 def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[RemovableHandle, ...]:

@@ -55,6 +55,8 @@ class Shortcut(nn.Conv2d):
 class WideBlock(nn.Module):
     """Pre-activation residual block: two 3×3 convolutions with dropout between them (Zagoruyko & Komodakis)."""
 
+    hidden_groups = (("conv1", "bn2", "conv2"),)  # channels that only this block sees: computed, normalised, read
+
     def __init__(self, c_in: int, c_out: int, stride: int, dropout: float):
         super().__init__()
         self.bn1 = Norm(c_in)
@@ -93,6 +95,8 @@ class WideResNet(nn.Module):
 
 class Bottleneck(nn.Module):
     """Residual block 1×1, 3×3, 1×1; the stride is in the 3×3; the last batch norm starts at 0 (He et al. 2019)."""
+
+    hidden_groups = (("conv1", "bn1", "conv2"), ("conv2", "bn2", "conv3"))
 
     def __init__(self, c_in: int, c: int, stride: int):
         super().__init__()

@@ -123,6 +123,7 @@ OTHERS = [
     {"model": "wrn-16-2"},
     {"method": "SET"},
     {"init": "Random"},
+    {"structure": "kernel"},
     {"init": "ER"},
     {"density": 0.2},
     {"density": 0.1000001},  # the readable part rounds: the hash must not

@@ -9,7 +9,8 @@ from rigl_nb import paths
 PACKAGE = paths.ROOT / "rigl_nb"
 MODULES = (
     *("distributions", "schedules", "masks", "flops", "models", "models.layers", "models.products", "data", "methods"),
-    *("execution", "masking.optimizers", "masking.masked", "masking.moving", "sparsifier"),
+    *("execution", "masking.optimizers", "masking.structures", "masking.channels", "masking.patterns"),
+    *("masking.masked", "masking.moving", "sparsifier", "compact"),
     *("spec", "iteration", "train", "runs.record", "runs.store", "runs.cost", "runs.engine"),
     *(
         "experiments.profiles",

@@ -48,7 +48,7 @@ def test_every_public_function_and_class_is_listed(module):
 
 
 def test_signatures_are_as_written():
-    assert "{py:function} drop(weight: Tensor, mask: Tensor, count: int) -> Tensor" in PAGE
+    assert "{py:function} drop(weight: Tensor, mask: Tensor, count: int, pools: int=1) -> Tensor" in PAGE
     assert "{py:method} step(closure: Callable[[], object] | None=None) -> bool" in PAGE, "without self"
     assert "{py:property} t_end\n:type: int" in PAGE
     assert "{py:method} best(threads: int | None=None, sharing: int=1) -> 'Execution'\n:classmethod:" in PAGE
