@@ -37,7 +37,8 @@ from rigl_nb.report.sections import discussion, ladder, shared
 #   "consistently" or "matches", this must be so in every pair; the board then shows the weakest one, too. A mean can
 #   come from one pair alone: the board counts the pairs that agree.
 #   "Matches" needs the 90 % interval within ±0.3 points, or within what the text says. "Matches or outperforms" needs
-#   only its lower end there, "does not significantly improve" only its upper end, with 0 in the 95 % interval.
+#   only its lower end there. "Does not significantly improve" needs an upper end below 0.3, and a 95 % interval that is
+#   not wholly above 0.
 # - **opposite**: it lies on the other side; in a claim about each pair, in one of them, corrected for their number.
 # - **no difference** of practical size: the 90 % interval lies within ±0.3 points. This counts against a claim that
 #   there is one.
@@ -45,7 +46,7 @@ from rigl_nb.report.sections import discussion, ladder, shared
 #
 # Each scale has its own words: a printed number cannot reproduce itself, and a short training only shows a direction.
 # At the report's length a claim needs all seeds that its cells are to have. The claims of the front page are tested together
-# (Holm), the others too (Benjamini and Hochberg): of those that come out clear, about one in twenty is false on average.
+# (Holm), the others too (Benjamini and Hochberg): of those that come out clear, at most one in twenty is false on average.
 # A broken run, more than 5 standard deviations below its cell's median, or near guessing, is counted apart; the means are
 # given with and without. The printed standard deviations, each of three runs, give printed means their intervals, but
 # they answer no claim about spread.
@@ -162,7 +163,7 @@ tables.plain(found, "prospects", form)
 # %% [markdown]
 # ## Where the report contradicts itself
 #
-# All of these are small. They matter to a reader who compares digits. Each is read from the published values and shown
+# Most of these are small. They matter to a reader who compares digits. Each is read from the published values and shown
 # again in the notebook named last.
 
 # %%

@@ -40,7 +40,7 @@ for text in (1, 4, "tcp://host:8786", "slurm:partition=gpu,gpus=1"):
     print(f"{text!r:32} {'this process' if place.alone else where}")
 
 # %% [markdown]
-# All places but the first need `pip install "rigl_nb[cluster]"`. The command prints the address of dask's dashboard.
+# All places but the first need `pip install -e '.[cluster]'`. The command prints the address of dask's dashboard.
 # Only this machine can open it, unless you say otherwise: `--dashboard 0.0.0.0:8787` shows it to everybody.
 # `python -m rigl_nb status --scheduler tcp://host:8786` shows the queue, who trains what, how fast, and the time left.
 #
@@ -122,7 +122,7 @@ tables.plain(batches.costs(grids.EVIDENCE, records, results.find), "costs")
 #
 # ## What to train first
 #
-# The whole campaign is large. But a small part of it decides the central claim. Each step counts the runs that have no
+# The whole campaign is large. But a small part of it is what the central claim needs. Each step counts the runs that have no
 # record yet and that no step above has counted. Most hours of the last steps are searches for hyperparameters.
 
 # %%

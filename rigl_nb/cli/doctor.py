@@ -126,7 +126,7 @@ def disk(profile: Profile) -> Finding:
     place = paths.build()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(there).free / GB
-    if not os.access(there, os.W_OK):
+    if not there.is_dir() or not os.access(there, os.W_OK):
         return Finding("BAD", f"{there} cannot be written: make it writable, or name another folder by RIGL_BUILD")
     if free < ROOM:
         return Finding("BAD", f"{free:.1f} GB free in {there}, {ROOM:.0f} are needed: free some, or set RIGL_BUILD")

@@ -19,6 +19,8 @@ def choose() -> str:
     Warns of a GPU that does not compute. Raises ValueError where the device that was asked for does not.
     """
     if asked := os.environ.get("RIGL_DEVICE"):
+        if asked.partition(":")[0] not in ("cpu", "cuda", "mps"):
+            raise ValueError(f"RIGL_DEVICE {asked!r} is not allowed: name cpu, cuda, cuda:1 or mps, or leave it unset")
         if why := trouble(asked):
             raise ValueError(f"RIGL_DEVICE {asked!r} is not allowed here: {why}")
         return asked

@@ -132,3 +132,9 @@ def test_what_the_server_that_forks_has_imported_opens_no_cuda():
     code += "print(asked, torch.cuda.is_initialized())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT)
     assert done.stdout.split("\n")[0] == "[] False"
+
+
+def test_a_device_that_nobody_knows_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("RIGL_DEVICE", "nonsense")
+    with pytest.raises(ValueError, match=r"RIGL_DEVICE 'nonsense' is not allowed: name cpu, cuda"):
+        devices.choose()

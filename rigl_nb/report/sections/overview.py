@@ -56,7 +56,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if judge.PRINTED in central.answers:
         yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
         for _, _, words, then in discussion.readings([central]).itertuples(index=False):
-            yield f"The report prints one of these cells twice. With {words}: {then}."
+            yield f"The report prints one of these cells twice. With {words}: {then} if it is tested alone."
     against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
@@ -70,8 +70,17 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
         if found:
             words = Counter(answer.word for answer in found)
             shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
-            yield f"**Our `{scale}` runs** ({PROFILES[scale].about}): of {count(len(found), 'claim')}, {shown}."
+            line = f"**Our `{scale}` runs** ({PROFILES[scale].about}): of {count(len(found), 'claim')}, {shown}."
+            same = [answer for answer in found if answer.outcome == judge.SUPPORTED]
+            if longer := sum(_longer(answer) for answer in same):
+                line += f" {longer} of the {len(same)} only say that a longer training is better than a shorter one."
+            yield line
     yield from _full(rungs)
+
+
+def _longer(answer: Answer) -> bool:
+    """Whether each pair compares a longer training with a shorter one."""
+    return all(left.multiplier > right.multiplier for left, right in answer.claim.pairs)
 
 
 def _full(rungs: Sequence[Rung]) -> Iterator[str]:
