@@ -44,7 +44,7 @@ INSTALL = install --quiet --no-deps --requirement requirements.lock --editable .
 $(STAMP):
 	@rm -f .venv/.installed-*
 	@.venv/bin/python -c "" 2>/dev/null || rm -rf .venv
-	@echo "Installing into .venv: half a minute where packages are cached, else as long as 3 GB take to arrive"
+	@echo "Installing into .venv: half a minute where packages are cached, else as long as torch takes to arrive"
 	@set -e; if uv --version >/dev/null 2>&1; then \
 	    uv=uv; test -d .venv || uv venv --quiet .venv; \
 	else \

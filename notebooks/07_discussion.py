@@ -118,7 +118,8 @@ for data, table in {
     print(f"{data}: standard deviation over seeds {spread[data]:.2f} points")
 
 # %% [markdown]
-# *Half width* is half of the 95 % interval of the mean difference over some pairs of cells, with three seeds each.
+# *Half width* is half of the 95 % interval of the mean difference over some pairs of cells, with three seeds each, and
+# nothing else known: the board's intervals are narrower, as all cells of a table tell how much runs differ there.
 # *Detectable* is the true difference that such an experiment finds in four of five cases.
 
 # %%

@@ -54,3 +54,22 @@ def assert_holds(sparsifier, start=0.0):
 
 
 MASKED = ["Static", "SET", "RigL", "RigL-SM", "SNFS", "Pruning"]
+
+
+def take_gradients(model, stream, bad):
+    """Give every parameter a gradient of few values; one of them may be infinite or no number."""
+    for p in model.parameters():
+        p.grad = torch.randint(-2, 3, p.shape, generator=stream).float()
+        if bad is not None:
+            p.grad.view(-1)[torch.randint(p.numel(), (), generator=stream)] = bad
+
+
+def bits(tensor):
+    return tensor.detach().numpy().tobytes()
+
+
+def values_of(sparse, weight):
+    """Copies of a parameter and of the optimizer's buffers of its shape."""
+    state = sparse.optimizer.state[weight].items()
+    buffers = {k: v.clone() for k, v in state if torch.is_tensor(v) and v.shape == weight.shape}
+    return {"weight": weight.detach().clone()} | buffers

@@ -68,16 +68,6 @@ class Structure:
 
     def check(self, method: methods.Method, init: object, density: float) -> None:
         """Refuse a method, a distribution or a density that the structure cannot have."""
-        if self.name == "weight":
-            return
-        if not movable(method):
-            known = ", ".join(name for name, other in methods.METHODS.items() if movable(other))
-            why = "which moves in each layer as many as it drops, from a sparse start"
-            raise ValueError(f"method {method.name} is not allowed with structure {self.name}: take one {why}: {known}")
-        if self.uniform and init != "Random" and not isinstance(init, Mapping):
-            raise ValueError(
-                f"init {init!r} is not allowed with structure {self.name}, one density in all: take 'Random'"
-            )
 
     def on(self, model: nn.Module, weights: Mapping[str, nn.Parameter]) -> "Structure":
         """The structure on this model's `weights`; ValueError where it cannot be."""
@@ -132,6 +122,17 @@ class Grouped(Structure):
     def units(self, name: str, shape: tuple[int, ...]) -> Units:
         """How the weight of a layer is cut."""
         raise NotImplementedError
+
+    def check(self, method: methods.Method, init: object, density: float) -> None:
+        """Refuse a method that moves weights between layers, and a distribution where there is none to choose."""
+        if not movable(method):
+            known = ", ".join(name for name, other in methods.METHODS.items() if movable(other))
+            why = "which moves in each layer as many as it drops, from a sparse start"
+            raise ValueError(f"method {method.name} is not allowed with structure {self.name}: take one {why}: {known}")
+        if self.uniform and init != "Random" and not isinstance(init, Mapping):
+            raise ValueError(
+                f"init {init!r} is not allowed with structure {self.name}, one density in all: take 'Random'"
+            )
 
     def on(self, model: nn.Module, weights: Mapping[str, nn.Parameter]) -> "Structure":
         """The structure on this model's weights; ValueError for a transposed convolution, whose rows are inputs."""

@@ -126,6 +126,13 @@ def test_a_full_disk_is_bad(line, monkeypatch):
     assert (code, state) == (1, "BAD") and text.startswith("0.2 GB free in ") and "RIGL_BUILD" in text
 
 
+def test_a_file_in_the_place_of_the_folder_is_bad(line, monkeypatch, tmp_path):
+    (tmp_path / "build").touch()
+    monkeypatch.setenv("RIGL_BUILD", str(tmp_path / "build"))
+    code, state, text = line("disk")
+    assert (code, state) == (1, "BAD") and "cannot be written" in text and "RIGL_BUILD" in text
+
+
 def test_a_check_that_breaks_is_a_finding(line, monkeypatch):
     monkeypatch.setitem(doctor.CHECKS, "clusters", lambda profile: subprocess.run(["/no/such"], check=True))
     code, state, text = line("clusters")

@@ -7,6 +7,7 @@ import math
 import pytest
 import reference
 import torch
+from holding import bits, take_gradients, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sparsifier import OPTIMIZERS, Problem, equal
@@ -50,27 +51,6 @@ def trainings(draw):
     return model, sparse, options, stream
 
 
-def take_gradients(model, stream, bad):
-    """Give every parameter a gradient of few values; one of them may be infinite or no number."""
-    for p in model.parameters():
-        p.grad = torch.randint(-2, 3, p.shape, generator=stream).float()
-        if bad is not None:
-            p.grad.view(-1)[torch.randint(p.numel(), (), generator=stream)] = bad
-
-
-def bits(tensor):
-    return tensor.detach().numpy().tobytes()
-
-
-def state_of(sparse, name):
-    """Copies of a layer's weight and of the optimizer's buffers of its shape."""
-    weight = sparse.weights[name]
-    buffers = sparse.optimizer.state[weight].items()
-    return {"weight": weight.detach().clone()} | {
-        key: value.clone() for key, value in buffers if torch.is_tensor(value) and value.shape == weight.shape
-    }
-
-
 @given(trainings(), st.sampled_from([None, None, math.nan, math.inf]))
 @settings(max_examples=150)
 def test_every_invariant_after_every_step(training, bad):
@@ -79,7 +59,7 @@ def test_every_invariant_after_every_step(training, bad):
     for t in range(10):
         take_gradients(model, stream, bad)
         masks = {name: mask.clone() for name, mask in sparse.masks.items()}
-        before = {name: state_of(sparse, name) for name in masks}
+        before = {name: values_of(sparse, sparse.weights[name]) for name in masks}
         counts = sparse.counts()
         assert sparse.drop_fraction == (drop_fraction(options, t) if sparse.method.name in reference.GROWTH else 0)
         updated = sparse.step()
@@ -118,7 +98,7 @@ def check_zeros(sparse):
     """Inactive weights, gradients and buffers; SNFS alone keeps momentum of inactive weights."""
     for name, weight in sparse.weights.items():
         inactive = ~sparse.masks[name]
-        state = state_of(sparse, name) | {"gradient": weight.grad}
+        state = values_of(sparse, sparse.weights[name]) | {"gradient": weight.grad}
         for key, values in state.items():
             if key in ("weight", "gradient") or sparse.method.name != "SNFS":
                 assert not values[inactive].any(), (name, key)
@@ -144,7 +124,7 @@ def check_update(sparse, options, t, masks, before):
     """What survives keeps every bit, what starts anew is 0, and no layer loses more than its share."""
     method, momentum = sparse.method.name, sparse.method.name != "SNFS"
     for name, mask in masks.items():
-        after = state_of(sparse, name)
+        after = values_of(sparse, sparse.weights[name])
         assert set(after) == set(before[name])
         survives = mask & sparse.masks[name]
         for key, values in after.items():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import structured
 import torch
+from holding import bits, take_gradients, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sparsifier import OPTIMIZERS
@@ -57,24 +58,6 @@ def channel_masks(model, counts, stream):
         live = torch.randperm(len(writer.weight), generator=stream) < count
         shape = reader.weight.shape
         yield live.repeat_interleave(shape[1] // len(live)).view(1, -1, *[1] * (len(shape) - 2)).expand(shape).clone()
-
-
-def take_gradients(model, stream, bad):
-    for p in model.parameters():
-        p.grad = torch.randint(-2, 3, p.shape, generator=stream).float()
-        if bad is not None:
-            p.grad.view(-1)[torch.randint(p.numel(), (), generator=stream)] = bad
-
-
-def bits(tensor):
-    return tensor.detach().numpy().tobytes()
-
-
-def values_of(sparse, weight):
-    """Copies of a parameter and of the optimizer's buffers of its shape."""
-    state = sparse.optimizer.state[weight].items()
-    buffers = {k: v.clone() for k, v in state if torch.is_tensor(v) and v.shape == weight.shape}
-    return {"weight": weight.detach().clone()} | buffers
 
 
 @given(trainings(), st.sampled_from([None, None, None, math.nan, math.inf]))

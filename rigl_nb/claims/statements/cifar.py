@@ -44,7 +44,7 @@ _RIGL_SET = pairs(RANDOM, SET_RANDOM, _ALL) + pairs(ERK, SET_ERK, _ALL)
 
 # Section 5.1, Table 2 and Figure 1. The central claim comes first, over every density of Figure 1 at the
 # usual length: that SET can collapse in longer training is a claim of its own. It is asked twice: on average, which
-# the planned runs can answer, and at each density, the strict reading, which would need some sixty seeds a cell.
+# the planned runs can answer, and at each density, the strict reading, for which they are far too few.
 CIFAR10 = (
     Claim("RigL over SET, mean of all densities", _CENTRAL, "5", _RIGL_SET),
     Claim("RigL over SET, each density", _CENTRAL, "5", _RIGL_SET, every=True),

@@ -22,7 +22,8 @@ REACH, WIDTH, HEIGHT = 1.6, 132, 16  # points to each side of a drawn interval; 
 CAPTION = (
     f"Differences in points of test accuracy with 95 % intervals, drawn from −{REACH:g} to +{REACH:g}; one that goes "
     "on beyond ends in an arrow. In the green band the claim holds. “agree”: pairs of cells whose difference makes the "
-    "sentence true."
+    "sentence true; “clearly”: those that show it alone. “n”: runs. “without”: cells that have no number; a pair needs "
+    "both of its cells. “could show”: the difference that such runs find in four of five cases."
 )
 
 

@@ -25,7 +25,7 @@ def readings(rungs: Iterable[Rung]) -> pd.DataFrame:
             if answer.outcome != _alone(usual):
                 mine = f"{ours(usual)}, {_alone(usual)}"
                 rows.append((rung.claim.name, mine, words, f"{ours(answer)}, {answer.outcome}"))
-    return pd.DataFrame(rows, columns=["claim", "as judged", "with", "then"])
+    return pd.DataFrame(rows, columns=["claim", "as printed, alone", "with", "then"])
 
 
 def _alone(answer: Answer) -> str:

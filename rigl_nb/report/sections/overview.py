@@ -73,7 +73,8 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
             line = f"**Our `{scale}` runs** ({PROFILES[scale].about}): of {count(len(found), 'claim')}, {shown}."
             same = [answer for answer in found if answer.outcome == judge.SUPPORTED]
             if longer := sum(_longer(answer) for answer in same):
-                line += f" {longer} of the {len(same)} only say that a longer training is better than a shorter one."
+                which = "All of these" if longer == len(same) else f"{longer} of these {len(same)}"
+                line += f" {which} compare a longer training with a shorter one: that says little."
             yield line
     yield from _full(rungs)
 

@@ -1,5 +1,7 @@
 """The front page's words follow from the answers; its tables from methods and records."""
 
+from dataclasses import replace
+
 import pytest
 
 from rigl_nb.claims import judge
@@ -133,3 +135,13 @@ def test_runs_are_counted_for_every_section():
     assert len(table) == len(grids.SECTIONS) and table.columns.tolist() == ["section", "paper", "short", "quick"]
     assert table.set_index("section").loc["5.1", "paper"].startswith("0 of ")
     assert table.set_index("section").loc["5.2", "quick"] == "–"
+
+
+def test_agreement_that_only_compares_lengths_is_called_so():
+    longer = ((Cell("RigL", "ERK", 0.1, 2), Cell("SET", "ERK", 0.1)),)
+    one, other = (rung(name, quick=judge.SUPPORTED) for name in ("long", "short"))
+    long = replace(one.answers["quick"], claim=replace(one.claim, pairs=longer))
+    alone, central = replace(one, answers={"quick": long}), rung(CENTRAL)
+    for rungs, words in (((alone,), "All of these compare"), ((alone, other), "1 of these 2 compare")):
+        (line,) = [line for line in lines(central, *rungs) if "`quick`" in line]
+        assert f"{words} a longer training with a shorter one" in line
