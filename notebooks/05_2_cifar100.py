@@ -258,9 +258,8 @@ for number, data in {2: "cifar10", 3: "cifar100"}.items():
 #
 # The tiny ResNet of `smoke` is fragile at density 0.1. Some of its channels have no connection at all. When the first one
 # grows there, batch normalisation divides by a variance of nearly 0, and the weights of that channel become huge. Then
-# the running statistics, which the test uses, can miss those of the training. Such a run ends tens of points below its own
-# training accuracy, as RigL 3× does on some machines. With statistics that are computed anew from the training images,
-# the same network is as good as the others.
+# the running statistics, which the test uses, can miss those of the training. Such a run ends far below its own training
+# accuracy. With statistics that are computed anew from the training images, the same network is as good as the others.
 
 # %% tags=["nbval-ignore-output"]
 here = shared.train("05_2", profile, filters, workers, interactive)
