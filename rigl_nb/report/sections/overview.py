@@ -41,12 +41,12 @@ def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
 
 def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if not any(judge.FULL in rung.answers and rung.answers[judge.FULL].pairs for rung in rungs):
-        yield "**No claim has been reproduced or contradicted yet**: no training of the report's length has a record."
+        yield "**No claim has been reproduced or contradicted yet**: no full training has a record."
     true = [fact for fact in facts if fact.word == arithmetic.VERIFIED]
     cases = sum(fact.of for fact in facts)
     yield (
-        f"**By arithmetic**, from shapes and from what runs count themselves ({cases} cases): {len(true)} of "
-        f"{count(len(facts), 'sentence')} about costs and counts are verified."
+        f"**By arithmetic** ({cases} cases): {len(true)} of {count(len(facts), 'sentence')} about costs and counts "
+        "are verified."
     )
     printed = [rung.answers[judge.PRINTED] for rung in rungs if judge.PRINTED in rung.answers and not rung.claim.own]
     words = Counter(answer.word for answer in printed)
@@ -54,9 +54,10 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     yield f"**By the report's own numbers**, three seeds a cell: of {len(printed)} claims that can be asked, {shown}."
     central = next(rung for rung in rungs if rung.claim.name == next(iter(PRIMARY)))
     if judge.PRINTED in central.answers:
-        yield f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
+        line = f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
         for _, _, words, then in discussion.readings([central]).itertuples(index=False):
-            yield f"The report prints one of these cells twice. With {words}: {then} if it is tested alone."
+            line += f" One cell is printed twice; with {words}: {then} if it is tested alone."
+        yield line
     against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
