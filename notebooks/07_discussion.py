@@ -71,7 +71,7 @@ for name, runs in shared.evidence("05_1").items():
     sizes = there.groupby("config_id")["seed"].transform("size")
     blocks = Blocks.of(there[sizes == sizes.max()]) if len(there) else None
     if blocks:
-        words = f"intraclass correlation {blocks.correlation:+.2f}"
+        words = f"intraclass correlation {blocks.correlation:+z.2f}"
         print(f"{name}: {words}, p = {blocks.p:.2f}")
 
 # %% [markdown]

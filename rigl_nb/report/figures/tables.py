@@ -1,7 +1,9 @@
 """The report's tables, from runs (`Store.frame`, one row each) and printed values. No files."""
 
+import functools
 import html
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -111,10 +113,21 @@ def live(runs: pd.DataFrame, published: pd.DataFrame | None = None, uuid: str = 
     return _styled(pd.DataFrame(columns), caption, uuid).hide(axis="index")
 
 
-def plain(frame: pd.DataFrame, uuid: str, formats: Mapping[str, str] | None = None, caption: str = "") -> Styler:
+def plain(
+    frame: pd.DataFrame,
+    uuid: str,
+    formats: Mapping[str, str | Callable[[object], str]] | None = None,
+    caption: str = "",
+) -> Styler:
     """A table without its index, in the look of the others; `formats` by column, "–" where a value is missing."""
-    styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).hide(axis="index").format(formats, na_rep=NONE)
+    words = dict.fromkeys(frame.columns.difference(frame.select_dtypes("number").columns), "{}")
+    forms = {name: functools.partial(_show, form) for name, form in (words | dict(formats or {})).items()}
+    styler = frame.style.set_uuid(uuid).set_table_styles(_LAYOUT).hide(axis="index").format(forms, na_rep=NONE)
     return styler.set_caption(caption) if caption else styler
+
+
+def _show(form: str | Callable[[object], str], value: object) -> str:
+    return _typeset(form(value) if callable(form) else form.format(value))
 
 
 def _cell(row: Mapping) -> Cell:
@@ -169,11 +182,15 @@ def _flops(row: Mapping | None, digits: int) -> str:
     return f"{row['train_flops']:.{digits}f}×, {row['test_flops']:.{digits}f}×"
 
 
-def _text(value: str) -> str:
-    """Escape for HTML, without line breaks inside "91.7 ± 0.18", and "n = 3"."""
+def _typeset(text: str) -> str:
+    """A cell without line breaks inside "91.7 ± 0.18" and "n = 3", with minus signs before its numbers."""
     for unit in (" ± ", "n = "):
-        value = value.replace(unit, unit.replace(" ", _NO_BREAK))
-    return html.escape(value, quote=False)
+        text = text.replace(unit, unit.replace(" ", _NO_BREAK))
+    return re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text)
+
+
+def _text(value: str) -> str:
+    return html.escape(_typeset(value), quote=False)
 
 
 def _styled(frame: pd.DataFrame, caption: str, uuid: str) -> Styler:

@@ -82,7 +82,7 @@ def _score(runs: Sequence[Record]) -> str:
     """Mean and std of the accuracy; of text, of the bits per character."""
     bits = [run.test_bits for run in runs if run.test_bits is not None]
     values, digits, unit = (bits, 2, " bits/char") if bits else ([run.test_accuracy for run in runs], 1, "")
-    spread = f"{NO_BREAK}±{NO_BREAK}{stdev(values):.2f}" if len(values) > 1 else ""
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
     return f"{mean(values):.{digits}f}{spread}{unit}"
 
 

@@ -76,9 +76,7 @@ def cell(row: Mapping) -> str:
     """Format "2.016 ± 0.004 (n = 3)"; a single run has no spread."""
     spread = "" if np.isnan(row["std"]) else f" ± {row['std']:.3f}"
     collapsed = f", {row['collapsed']} collapsed" if row["collapsed"] else ""
-    return f"{row['bits']:.3f}{spread} (n = {row['n']}{collapsed})".replace(" ± ", "\xa0±\xa0").replace(
-        "n = ", "n\xa0=\xa0"
-    )
+    return f"{row['bits']:.3f}{spread} (n = {row['n']}{collapsed})"
 
 
 def shapes(spec: RunSpec, pruned: Iterable[Record] = ()) -> pd.DataFrame:

@@ -19,7 +19,6 @@ from rigl_nb.report.figures import tables
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.spec import RunSpec
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
 CELL, SETTING = ["method", "init", "density"], ["trial", "config_id"]
 OF_SETTING = [*SETTING, *CELL, "learning_rate", "alpha", "delta_t", "scaled"]
 REFERENCE = grids.PAIRS[0]  # α and ΔT of the original authors
@@ -123,7 +122,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
             one = {name: row.get(f"{side}_{name}") for name in ("alpha", "delta_t", "scaled", "mean", "std", "n")}
             text |= {f"{side} (α, ΔT)": setting(one), f"{side}, test accuracy": accuracy(one)}
         difference = row["optimal_mean"] - row["reference_mean"]
-        text["difference"] = tables.NONE if math.isnan(difference) else f"{difference:+.2f}".replace("-", "−")
+        text["difference"] = tables.NONE if math.isnan(difference) else f"{difference:+.2f}"
         rows.append(text | {"trials": f"{row['trials']} of {row['of']}" if row["of"] else "no search"})
     return pd.DataFrame(rows)
 
@@ -143,8 +142,7 @@ def accuracy(row: Mapping) -> str:
         return tables.NONE
     spread = "" if pd.isna(row["std"]) else f" ± {row['std']:.2f}"
     collapsed = f", {row['collapsed']} collapsed" if row.get("collapsed") else ""
-    runs = f"(n = {row['n']:.0f}{collapsed})"
-    return f"{row['mean']:.2f}{spread}".replace(" ", NO_BREAK) + f" {runs.replace(' = ', f'{NO_BREAK}={NO_BREAK}')}"
+    return f"{row['mean']:.2f}{spread} (n = {row['n']:.0f}{collapsed})"
 
 
 def luck(stds: Iterable[float], seeds: int, trials: int) -> float:

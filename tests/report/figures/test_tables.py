@@ -3,6 +3,7 @@
 import math
 import re
 
+import pandas as pd
 import pytest
 from frames import runs
 
@@ -183,3 +184,10 @@ def test_live_names_data_model_and_size():
 def test_live_without_published_values():
     table = tables.live(runs({Cell("RigL", "Random", 0.05): [97.0]}))
     assert list(table.data) == ["method", "density", "test accuracy", "FLOPs (train, test)"]
+
+
+def test_a_plain_table_sets_numbers_with_minus_signs_and_keeps_names():
+    cells = {"name": ["wrn-10-1", "−0.5 ± -2 (n = 3)"], "gain": [-1.5, math.nan], "why": ["[-1, -.5]", "1e-3, 3-4"]}
+    page = tables.plain(pd.DataFrame(cells), "t", {"gain": "{:+.1f}"}).to_html().replace("\xa0", "_")
+    shown = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    assert shown == ["wrn-10-1", "−1.5", "[−1, −.5]", "−0.5_±_−2 (n_=_3)", "–", "1e-3, 3-4"]

@@ -216,7 +216,7 @@ def test_effects_are_differences_of_means_with_the_models_error(tmp_path):
     assert (row["low"], row["high"]) == pytest.approx((-2 - half, -2 + half))
     assert row["detectable"] > half
     page = audit.shown_effects(audit.effects(profile, store), "live", "quick").to_html()
-    assert ">53.00<" in page and ">-2.00<" in page and "333" not in page, "two decimals everywhere"
+    assert ">53.00<" in page and ">−2.00<" in page and "333" not in page, "two decimals everywhere"
 
 
 def test_an_effect_without_runs_of_one_side_has_no_numbers(tmp_path):

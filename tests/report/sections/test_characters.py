@@ -139,7 +139,7 @@ def test_the_table(frame):
     shown = characters.table({"paper": frame.iloc[:0], "quick": frame}, "u")
     cells = shown.data.fillna("")
     assert cells["method"].tolist() == [*METHODS, characters.FREQUENCIES]
-    assert cells["bits per character, quick"].tolist()[1] == "2.250\xa0±\xa00.125 (n\xa0=\xa03)"
+    assert cells["bits per character, quick"].tolist()[1] == "2.250 ± 0.125 (n = 3)"
     assert cells["bits per character, quick"].tolist()[-1] == "4.629"
     assert "paper" not in " ".join(cells.columns) and cells["density"].tolist()[0] == "1"
     assert cells["next character right"].tolist()[0] == "40.0 %"
@@ -152,7 +152,7 @@ def test_missing_and_collapsed_runs_are_told(three, store):
     frame = store.frame(record.spec for record in three)
     rows = characters.summary(frame)
     assert rows["n"].tolist() == [3, 1] and rows["collapsed"].tolist() == [1, 1]
-    assert "n\xa0=\xa03, 1 collapsed" in characters.cell(rows.iloc[0])
+    assert "n = 3, 1 collapsed" in characters.cell(rows.iloc[0])
 
 
 def test_a_section_shows_bits_and_no_percent_of_a_test(frame, capsys, monkeypatch):
@@ -164,7 +164,7 @@ def test_a_section_shows_bits_and_no_percent_of_a_test(frame, capsys, monkeypatc
 
 def test_the_gallery_says_bits(three):
     table = all_runs.configurations([*three, made(tiny(epochs=3))])
-    assert table["test accuracy"].tolist()[0] == "2.00\xa0±\xa00.12 bits/char"
+    assert table["test accuracy"].tolist()[0] == "2.00 ± 0.12 bits/char"
     assert table["test accuracy"].tolist()[-1] == "91.7"
     assert table["profile"].tolist() == ["quick"] * 6
 

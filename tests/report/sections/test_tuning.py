@@ -95,7 +95,7 @@ def test_table_4_without_runs_is_the_printed_one(store):
         for side in ("reference", "optimal"):
             alpha, delta_t, mean, std = (row[f"{side}_{name}"] for name in ("alpha", "delta_t", "mean", "std"))
             assert text[f"{side} (α, ΔT)"] == f"{alpha}, {delta_t}"
-            assert text[f"{side}, test accuracy"] == f"{mean}0\xa0±\xa0{std} (n\xa0=\xa03)"
+            assert text[f"{side}, test accuracy"] == f"{mean}0 ± {std} (n = 3)"
 
 
 def test_table_4_chooses_by_validation_and_reports_test_accuracy(whole):
@@ -124,7 +124,7 @@ def test_a_profile_without_searches_has_the_reference_alone(store):
     table = tuning.table4(PRINTED, {"quick": tuning.collect(PROFILES["quick"], store)})
     ours = tuning.shown(table[table["source"] == "quick"])
     assert ours["density"].tolist() == ["0.1", "0.1"] and ours["trials"].tolist() == ["no search"] * 2
-    assert ours["reference, test accuracy"].iloc[0].replace("\N{NO-BREAK SPACE}", " ") == "51.00 ± 1.00 (n = 3)"
+    assert ours["reference, test accuracy"].iloc[0] == "51.00 ± 1.00 (n = 3)"
     assert ours["optimal, test accuracy"].tolist() == ["–", "–"]
 
 
