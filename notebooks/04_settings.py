@@ -483,7 +483,6 @@ index = pd.MultiIndex.from_frame(shown[["method", "density"]])
 for name, runs in evidence.items():
     if runs["present"].any():
         ours = tables.live(runs).data.set_index(["method", "density"])["test accuracy"]
-        ours = ours.str.replace("(n = ", "(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
         shown[name] = ours.reindex(index, fill_value="–").to_numpy()
 
 # %% tags=["hide-input"]

@@ -50,6 +50,7 @@ class Execution:
 
         `$RIGL_DEVICE` names another device; Apple's GPUs are used only so. ValueError where torch cannot use that one.
         """
+        devices.queue(sharing)
         device = devices.choose()
         how = cls(device, "fp32", threads=threads, sharing=sharing)
         if how.kind == "mps":

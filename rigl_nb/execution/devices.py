@@ -11,6 +11,13 @@ import torch
 
 LISTING = ("nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader")
 DRIVER = Path("/dev/nvidiactl")  # of every Linux with NVIDIA's driver
+QUEUES, MOST = 8, 32  # of a GPU's hardware: without asking, and at most
+
+
+def queue(streams: int) -> None:
+    """Ask for a hardware queue for each stream: runs that share one wait for each other. In vain once CUDA is open."""
+    if streams > QUEUES:
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(min(streams, MOST)))
 
 
 def choose() -> str:

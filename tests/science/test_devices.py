@@ -138,3 +138,17 @@ def test_a_device_that_nobody_knows_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setenv("RIGL_DEVICE", "nonsense")
     with pytest.raises(ValueError, match=r"RIGL_DEVICE 'nonsense' is not allowed: name cpu, cuda"):
         devices.choose()
+
+
+@pytest.mark.parametrize(
+    ("runs", "given", "queues"), [(8, None, None), (9, None, "9"), (64, None, "32"), (9, "1", "1")]
+)
+def test_more_streams_than_usual_get_queues_before_cuda_opens(monkeypatch, runs, given, queues):
+    """What the user has set stays; a queue that is asked for after CUDA is open would not come."""
+    name, seen = "CUDA_DEVICE_MAX_CONNECTIONS", []
+    monkeypatch.setenv(name, given or "")
+    if given is None:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(devices, "choose", lambda: seen.append(devices.os.environ.get(name)) or "cpu")
+    Execution.best(sharing=runs)
+    assert seen == [queues]
