@@ -158,6 +158,23 @@ def test_dropout_scales_what_it_keeps_and_stops_in_evaluation():
     assert torch.equal(dropout.eval()(x), x)
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.7])
+def test_dropout_drops_each_value_for_itself(p):
+    """Four numbers come from one draw: each drops its share, and no two of them go together."""
+    dropout = models.Dropout(p)
+    dropout.generator = torch.Generator().manual_seed(0)
+    dropped = (dropout(torch.ones(50_000, 4)) == 0).double()
+    assert abs(dropped.mean(0) - p).max() < 5 * math.sqrt(p * (1 - p) / 50_000)
+    assert (torch.corrcoef(dropped.T) - torch.eye(4)).abs().max() < 5 / math.sqrt(50_000)
+
+
+def test_dropout_takes_any_shape_and_layout():
+    x = torch.arange(1.0, 2 * 3 * 5 * 7 + 1).view(2, 3, 5, 7)  # not a multiple of four
+    for given in (x, x.contiguous(memory_format=torch.channels_last), x[:, :2], x[:1].expand(4, 3, 5, 7), x[:0]):
+        y = models.Dropout(0.5)(given)
+        assert ((y == 0) | (y == 2 * given)).all() and y.stride() == torch.empty_like(given).stride()
+
+
 def test_dropout_draws_from_its_generator_only():
     dropout, state = models.Dropout(0.5), torch.get_rng_state()
     outputs = []

@@ -146,7 +146,7 @@ def test_no_validation_images_no_validation_accuracy():
 @pytest.mark.parametrize("method", ["Dense", "RigL"])
 def test_test_accuracy_is_correct_over_all_images(method):
     """The final weights, loaded into a fresh network, one image at a time."""
-    result, end = drive(tiny(method, dropout=0.3))
+    result, end = drive(tiny(method, dropout=0.3, epochs=4))
     model = models.build("wrn-10-1", 10, channels=1, dropout=0.3)
     model.load_state_dict(end["model"])
     model.eval()
