@@ -18,12 +18,14 @@ class Cell:
     density: float = 1.0
     multiplier: int = 1  # how many times longer the training is
     data: str = "cifar10"
+    structure: str = "weight"  # what moves as one
 
     @property
     def name(self) -> str:
-        """The row's name in the report's tables: "Static", "SET (ERK)", "RigL 2× (ERK)"."""
+        """The row's name in the report's tables: "Static", "SET (ERK)", "RigL 2× (ERK)"; "channel RigL"."""
         longer = f" {self.multiplier}×" if self.multiplier != 1 else ""
-        return self.method + longer + (f" ({self.init})" if self.init not in (None, "Random") else "")
+        what = f"{self.structure} " if self.structure != "weight" else ""
+        return what + self.method + longer + (f" ({self.init})" if self.init not in (None, "Random") else "")
 
     @property
     def label(self) -> str:
@@ -33,7 +35,9 @@ class Cell:
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of `frame` (records or printed values) that belong to this cell; a column that lacks is no condition."""
         chosen = np.isclose(frame["density"].to_numpy(float), self.density)
-        for name in ("method", "init", "multiplier", "data"):
+        if "structure" not in frame and self.structure != "weight":
+            chosen &= False  # the report's tables are of single weights
+        for name in ("method", "init", "multiplier", "data", "structure"):
             if name in frame and chosen.any():  # where nothing is left there is nothing to compare
                 value = getattr(self, name)
                 chosen &= (frame[name].isna() if value is None else frame[name] == value).to_numpy(bool)

@@ -58,5 +58,5 @@ def everywhere() -> pd.DataFrame:
     random = found["Figure 3"]["init"] == "Random"  # those of ERK have the same cost, and another density
     points = found["Figure 3"][random].rename(columns={"budget_density": "density"})
     found["Figure 3"] = points.assign(method="RigL")
-    columns = [*Cell.__dataclass_fields__, "accuracy_mean", "accuracy_std"]
+    columns = ["method", "init", "density", "multiplier", "data", "accuracy_mean", "accuracy_std"]
     return pd.concat([rows[columns].assign(table=name) for name, rows in found.items()], ignore_index=True)

@@ -223,7 +223,7 @@ def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
     if given:
         value = getattr(options, given[0])
         return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
-    one = Execution.best(sharing=options.jobs_per_gpu).kind != "cpu" or options.jobs_per_gpu > 1 or not installed()
+    one = options.jobs_per_gpu > 1 or Execution.best().kind != "cpu" or not installed()
     return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
 
 

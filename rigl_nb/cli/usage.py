@@ -12,7 +12,7 @@ from rigl_nb.runs.cluster import LOOPBACK, SLURM
 from rigl_nb.runs.terminal import PROGRAM, WIDTH, fold
 from rigl_nb.spec import OF_PARENT
 
-TURNS = ("05_1", "06_1", "06_2", "05_2", "04", "12", "08", "06_3", "05_3")  # of a campaign: most telling first
+TURNS = ("05_1", "06_1", "06_2", "05_2", "04", "12", "08", "13", "06_3", "05_3")  # of a campaign: most telling first
 LEFT = 75  # exit code: the time budget is spent and runs are left (EX_TEMPFAIL, try again)
 FILTERS = {  # fields of a run, by which `run` selects: type, allowed values, words
     "method": (str, tuple(METHODS), "how masks change"),

@@ -1,21 +1,18 @@
 """The report's experiments as lists of runs, by section and profile, most telling runs first."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import pandas as pd
-
-from rigl_nb.experiments import language, studies
+from rigl_nb.experiments import language, structured, studies
 from rigl_nb.experiments.equal_flops import matched
 from rigl_nb.experiments.profiles import EVIDENCE, PROFILES, Profile, Row
+from rigl_nb.experiments.rows import PUBLISHED, chosen, close_first, printed, published, runs
 from rigl_nb.experiments.studies import Find, Study, Values
 from rigl_nb.spec import RunSpec
 
-__all__ = ["EVIDENCE", "PROFILES", "SECTIONS", "Plan", "Profile", "Row", "plan", "published", "specs"]
+__all__ = ["EVIDENCE", "PROFILES", "PUBLISHED", "SECTIONS", "Plan", "Profile", "Row", "plan", "published", "specs"]
 
-PUBLISHED = Path(__file__).parent / "published"
 DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100"}  # by their names in the published tables
 BUDGETS = (0.1, 0.2, 0.5)  # densities of Random whose FLOPs ERK has to match (Figure 3)
 RATES, FAST = (0.1, 0.05, 0.01, 0.005), 0.2  # learning rates of Figure 2, and the one that does not converge
@@ -27,23 +24,25 @@ SPREAD = {"exponent": (-0.5, 1.5, 0.01)}
 def table1(profile: Profile) -> list[RunSpec]:
     """Table 1: trained on all 50,000 images, none held out to validate."""
     rows = [Row(r.method, r.init, r.density, fields={"validation": 0}) for r in published("table1").itertuples()]
-    return _runs(profile, _chosen(rows, profile.figure_densities), profile.figure_seeds)
+    return runs(profile, chosen(rows, profile.figure_densities), profile.figure_seeds)
 
 
 def table2(profile: Profile) -> list[RunSpec]:
     """Table 2: Wide ResNet on CIFAR-10; where RigL and SET, which are close, get more seeds, they come first."""
-    rows = _chosen(_printed("table2_cifar10", "cifar10"), profile.table_densities)
-    close = [row for row in rows if row.method in ("RigL", "SET") and row.multiplier == 1 and profile.more_seeds]
-    others = [row for row in rows if row not in close]
-    return _runs(profile, close, (*profile.seeds, *profile.more_seeds)) + _runs(profile, others)
+    rows = chosen(printed("table2_cifar10", "cifar10"), profile.table_densities)
+    if not profile.more_seeds:
+        return runs(profile, rows)
+    return close_first(profile, rows, (*profile.seeds, *profile.more_seeds), profile.seeds)
 
 
 def table3(profile: Profile) -> list[RunSpec]:
     """Table 3: ResNet-50 on CIFAR-100; and tickets at density 0.5, for what the text says of lower sparsities."""
-    rows = _chosen(_printed("table3_cifar100", "cifar100"), profile.table_densities)
+    rows = chosen(printed("table3_cifar100", "cifar100"), profile.table_densities)
     if 0.5 in profile.figure_densities:
         rows += [Row(method, None, 0.5, data="cifar100") for method in ("Pruning", "Lottery")]
-    return _runs(profile, rows)
+    if profile.other_seeds is None:
+        return runs(profile, rows)
+    return close_first(profile, rows, profile.seeds, profile.other_seeds)
 
 
 def densities(profile: Profile, name: str) -> list[RunSpec]:
@@ -55,7 +54,7 @@ def densities(profile: Profile, name: str) -> list[RunSpec]:
         more = [(method, "Random", 2) for method in longer] + [("RigL", "ERK", 2)]
         more += [("RigL", "Random", 3)] if name == "cifar100" else []
         rows += [Row(method, init, density, times, data=name) for method, init, times in three + more]
-    return _runs(profile, rows, profile.figure_seeds)
+    return runs(profile, rows, profile.figure_seeds)
 
 
 def figure3(profile: Profile) -> list[RunSpec]:
@@ -66,7 +65,7 @@ def figure3(profile: Profile) -> list[RunSpec]:
             budgets = [budget for budget in BUDGETS if budget in (*profile.table_densities, *profile.figure_densities)]
             rows += [Row("RigL", "Random", budget, data=name) for budget in budgets]
             rows += [Row("RigL", "ERK", matched(profile, name, budget), data=name) for budget in budgets]
-    return _runs(profile, rows, profile.figure_seeds)
+    return runs(profile, rows, profile.figure_seeds)
 
 
 def table5(profile: Profile) -> list[RunSpec]:
@@ -78,13 +77,13 @@ def table5(profile: Profile) -> list[RunSpec]:
                 moved = [Row(method, init, density, data=name) for method in ("RigL", "RigL-SG", "RigL-SM")]
                 again = [Row("RigL", kind, density, parent=moved[-1], data=name) for kind in ("Mask", "Densities")]
                 rows += moved + again
-    return _runs(profile, rows, profile.figure_seeds)
+    return runs(profile, rows, profile.figure_seeds)
 
 
 def table4(profile: Profile) -> list[RunSpec]:
     """Table 4's column "reference": RigL with the hyperparameters of the original authors."""
     densities = [budget for budget in BUDGETS if budget in (*profile.table_densities, *profile.figure_densities)]
-    return _runs(profile, [Row("RigL", init, density) for init in ("Random", "ERK") for density in densities])
+    return runs(profile, [Row("RigL", init, density) for init in ("Random", "ERK") for density in densities])
 
 
 def tuning(profile: Profile) -> list[Study]:
@@ -109,7 +108,7 @@ def learning_rates(profile: Profile) -> list[RunSpec]:
             for settings in pairs:
                 fields = dict(zip(("learning_rate", "alpha", "delta_t"), settings, strict=True))
                 rows.append(Row("RigL", init, density, fields=fields))
-    return _runs(profile, rows, profile.search_seeds)
+    return runs(profile, rows, profile.search_seeds)
 
 
 def distributions(profile: Profile) -> list[Study]:
@@ -120,7 +119,7 @@ def distributions(profile: Profile) -> list[Study]:
 
 def spread_reference(profile: Profile) -> list[RunSpec]:
     """Section 6.3: Random at density 0.1, whose cost the search keeps, with all of its seeds."""
-    return _runs(profile, [Row("RigL", "Random", BUDGETS[0])], (*profile.search_seeds, *profile.fresh_seeds))
+    return runs(profile, [Row("RigL", "Random", BUDGETS[0])], (*profile.search_seeds, *profile.fresh_seeds))
 
 
 def _spread(profile: Profile, values: Values) -> Row:
@@ -133,7 +132,7 @@ def audit(profile: Profile) -> list[RunSpec]:
     rows = [Row("RigL", "ERK", d, fields={"published_code": c}) for d in (0.1, 0.5) for c in ((), ("zero-regrown",))]
     codes = ((), ("bernoulli",), ("bernoulli", "shared-error"))
     rows += [Row("SET", "Random", 0.1, fields={"published_code": code}) for code in codes]
-    return _runs(profile, rows)
+    return runs(profile, rows)
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,7 @@ SECTIONS = {
     "06_3": Section((spread_reference,), distributions),
     "08": Section((audit,)),
     "12": Section((language.runs,)),
+    "13": Section((structured.runs,)),
 }
 
 
@@ -210,40 +210,6 @@ def has(spec: RunSpec, filters: Mapping[str, object]) -> bool:
     return all(getattr(spec, name) == value for name, value in filters.items())
 
 
-def published(name: str) -> pd.DataFrame:
-    """The report's own values, `published/<name>.csv`; an empty `init` is None."""
-    file = PUBLISHED / f"{name}.csv"
-    if not file.exists():
-        known = sorted(f.stem for f in PUBLISHED.glob("*.csv"))
-        raise ValueError(f"published values {name!r} are unknown: there are {', '.join(known)}")
-    frame = pd.read_csv(file)
-    if "init" in frame:
-        frame["init"] = frame["init"].astype(object).where(frame["init"].notna(), None)
-    return frame
-
-
 @functools.cache  # a notebook asks for the same grids again and again, and a run finds its id only once
 def _made(grid: Callable[[Profile], list[RunSpec]], profile: Profile) -> tuple[RunSpec, ...]:
     return tuple(grid(profile))
-
-
-def _printed(table: str, name: str) -> Iterator[Row]:
-    for row in published(table).itertuples():
-        yield Row(row.method, row.init, row.density, row.multiplier, data=name)
-
-
-def _chosen(rows: Iterable[Row], densities: tuple[float, ...]) -> list[Row]:
-    """The rows that are dense or at one of the densities."""
-    return [row for row in rows if row.density in (*densities, 1.0)]
-
-
-def _runs(profile: Profile, rows: Iterable[Row], seeds: tuple[int, ...] | None = None) -> list[RunSpec]:
-    rows = sorted(filter(profile.takes, rows), key=_priority)
-    return [profile.spec(row, seed) for row in rows for seed in (profile.seeds if seeds is None else seeds)]
-
-
-def _priority(row: Row) -> tuple:
-    """CIFAR-10, then Dense, density 0.1, 0.2, the others; there the report's length first, a child after its parent."""
-    density = {1.0: -1, 0.1: 0, 0.2: 1}.get(row.density, 2)
-    child = row.parent is not None or row.method == "Lottery"
-    return (row.data != "cifar10", density, row.multiplier, child, row.method == "Small-Dense")

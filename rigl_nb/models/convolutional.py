@@ -117,12 +117,12 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Bottleneck ResNet for small images: one 3×3 stem of `base` channels, stride 1, no max-pooling."""
+    """Bottleneck ResNet for small images: one 3×3 stem of `base` channels, no max-pooling."""
 
-    def __init__(self, blocks: tuple[int, ...], base: int, num_classes: int, width: float, channels: int):
+    def __init__(self, blocks: tuple[int, ...], base: int, stride: int, num_classes: int, width: float, channels: int):
         super().__init__()
         c_in = int(base * width)
-        self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, 1, 1, bias=False), Norm(c_in)
+        self.conv1, self.bn1 = nn.Conv2d(channels, c_in, 3, stride, 1, bias=False), Norm(c_in)
         layers = []
         for group, n in enumerate(blocks):
             c = int(base * 2**group * width)

@@ -20,7 +20,19 @@ from rigl_nb.methods import METHODS
 from rigl_nb.runs.record import Record, RecordError, UnknownMethodError
 from rigl_nb.spec import RunSpec
 
-OF_SPEC = ("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed")
+OF_SPEC = (
+    "data",
+    "model",
+    "method",
+    "structure",
+    "init",
+    "density",
+    "multiplier",
+    "alpha",
+    "delta_t",
+    "epochs",
+    "seed",
+)
 MASKS = ".masks.npz"
 CORRECT = ".correct"
 MARK = ".mark-"

@@ -1,7 +1,7 @@
 """The claims of section 5.2: their cells and printed differences, read from the file, and runs with known answers."""
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -92,9 +92,17 @@ def test_every_rival_of_a_group_is_compared_within_its_group():
 def test_the_grid_trains_every_cell_of_the_claims():
     keys = ("method", "init", "density", "multiplier", "data")
     cells = {cell for claim in CLAIMS for pair in claim.pairs for cell in pair}
-    trained = {Cell(*(getattr(spec, key) for key in keys)) for spec in grids.specs("05_2", "paper")}
-    assert cells - trained == set()
-    assert grids.specs("05_2", "quick") == []
+    for profile, densities in (("paper", {cell.density for cell in cells}), ("quick", {0.1, 1.0})):
+        trained = {Cell(*(getattr(spec, key) for key in keys)) for spec in grids.specs("05_2", profile)}
+        assert {cell for cell in cells if cell.density in densities} - trained == set()
+
+
+def test_quick_repeats_what_is_close_with_three_seeds():
+    found = Counter((spec.method, spec.init, spec.multiplier) for spec in grids.specs("05_2", "quick"))
+    assert {row for row, n in found.items() if n == 3} == {
+        (m, i, 1) for m in ("RigL", "SET") for i in ("Random", "ERK")
+    }
+    assert set(found.values()) == {1, 3}
 
 
 def test_claims_have_names_of_their_own_and_compare_different_cells_of_cifar100():

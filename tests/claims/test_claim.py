@@ -91,3 +91,15 @@ def test_statements():
 def test_bad_claims_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(BETTER, **change)
+
+
+def test_a_structure_is_a_cell_of_its_own():
+    """Records of channels are not those of single weights, and the report's tables have none of them."""
+    rows = [("RigL", "ERK", 0.2, "weight", 1.0), ("RigL", "ERK", 0.2, "channel", 2.0)]
+    frame = pd.DataFrame(rows, columns=["method", "init", "density", "structure", "accuracy"])
+    weight, channel = (Cell("RigL", "ERK", 0.2, structure=name) for name in ("weight", "channel"))
+    assert [cell.rows(frame)["accuracy"].tolist() for cell in (weight, channel)] == [[1.0], [2.0]]
+    assert places(frame) == {weight: [0], channel: [1]}
+    printed = frame.drop(columns="structure")
+    assert len(weight.rows(printed)) == 2 and channel.rows(printed).empty
+    assert channel.label == "channel RigL (ERK) at 0.2"

@@ -98,7 +98,7 @@ def test_what_does_not_converge_breaks(store, share, word):
     runs = fill(store, collapsing(share))
     assert verdicts(runs)["most runs with learning rate 0.2 break"].word == word
     dense = tuning.shown_rates(tuning.fast(runs)).iloc[0]
-    assert dense["method"] == "Dense" and dense["η = 0.1"] == "90.05\xa0±\xa00.07 (n\xa0=\xa02)"
+    assert dense["method"] == "Dense" and dense["η = 0.1"] == "90.05 ± 0.07 (n = 2)"
     assert ("2 collapsed" in dense["η = 0.2"], "1 collapsed" in dense["η = 0.2"]) == (share == 1, share == 0.5)
     store.path(next(s for s in grids.learning_rates(SMALL) if s.learning_rate == grids.FAST)).unlink()
     assert (

@@ -47,7 +47,7 @@ def test_every_command_has_help(call, command):
 def test_the_module_runs(local):
     """`python -m rigl_nb` itself: the exit code reaches the shell, and no traceback the reader."""
     done = subprocess.run(
-        [sys.executable, "-m", "rigl_nb", "run", "--density", "0.3"],
+        [sys.executable, "-m", "rigl_nb", "run", "--density", "0.7"],
         cwd=paths.ROOT,
         env=os.environ,
         capture_output=True,
@@ -55,7 +55,7 @@ def test_the_module_runs(local):
     )
     assert done.returncode == 1
     assert done.stdout == "" and "Traceback" not in done.stderr
-    assert "density 0.3" in done.stderr and "0.1" in done.stderr
+    assert "density 0.7" in done.stderr and "0.1" in done.stderr
     assert not local.root.exists()
 
 

@@ -224,11 +224,11 @@ def test_unknown_published_values_are_named():
         published("table9")
 
 
-NONE = {("05_2", "quick"), ("12", "short"), ("12", "paper")}
+NONE = {(section, profile) for section in ("12", "13") for profile in ("short", "paper")}
 
 
 def test_every_section_is_a_grid():
-    """CIFAR-100 has no quick runs: on two cores they would show nothing. The text is too short for long runs."""
+    """The text is too short for long runs; structures, which the report has no numbers of, have small ones."""
     assert SECTION in SECTIONS
     for section in SECTIONS:
         for profile in PROFILES:

@@ -19,10 +19,10 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " masking.optimizers masking.structures masking.channels masking.patterns masking.resting masking.masked"
     " masking.moving masking sparsifier compact published_code spec iteration train",
     "runs": "terminal record store cost probe attempt progress turns workers cluster batch watch schedule engine",
-    "experiments": "profiles language equal_flops studies grids inventory",
+    "experiments": "profiles rows language structured equal_flops studies grids inventory",
     "claims": "claim spread estimate model several judge power instability images own_costs arithmetic printed"
     " inconsistencies statements.cells statements.beyond statements.cifar statements.distribution statements.settings"
-    " statements.tuning statements",
+    " statements.tuning statements.structured statements",
     "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond audit batches ladder priorities discussion overview all_runs",

@@ -4,6 +4,7 @@ from rigl_nb.claims.statements.beyond import best_over
 from rigl_nb.claims.statements.cifar import CIFAR10, CIFAR100, HIGHEST, IMPACT, INSTABILITY
 from rigl_nb.claims.statements.distribution import EQUAL_COUNT, REDISTRIBUTION, equal_flops
 from rigl_nb.claims.statements.settings import ORIGINAL, SETTINGS, originals
+from rigl_nb.claims.statements.structured import STRUCTURED
 from rigl_nb.claims.statements.tuning import TUNING
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ORIGINAL",
     "REDISTRIBUTION",
     "SETTINGS",
+    "STRUCTURED",
     "TUNING",
     "best_over",
     "equal_flops",

@@ -159,6 +159,10 @@ def _redistribution(evidence: Evidence) -> Iterable[Question]:
     yield Question(_same(statements.REDISTRIBUTION), evidence["06_2"], table5)
 
 
+def _structured(evidence: Evidence) -> Iterable[Question]:
+    yield Question(_same(statements.STRUCTURED), evidence["13"])
+
+
 QUESTIONS: dict[str, Callable[[Evidence], Iterable[Question]]] = {
     "04": _settings,
     "05_1": _cifar10,
@@ -166,6 +170,7 @@ QUESTIONS: dict[str, Callable[[Evidence], Iterable[Question]]] = {
     "05_3": _tuning,
     "06_1": _equal_flops,
     "06_2": _redistribution,
+    "13": _structured,
 }
 
 
