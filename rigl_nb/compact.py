@@ -174,7 +174,7 @@ def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
             continue  # somebody gave masks, and none for this one
         if name not in weights or weights[name].shape != mask.shape:
             raise ValueError(f"model {type(model).__name__} is not the sparsifier's: it has no such layer {name!r}")
-        if weights[name][~mask.to(weights[name].device)].any():
+        if weights[name].detach().masked_fill(mask.to(weights[name].device), 0).any():
             raise ValueError(f"layer {name!r} is not under the sparsifier's mask: a dead channel is read")
         live = structure.live(name, mask)[0]
         for path in group.rows:

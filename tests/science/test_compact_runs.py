@@ -42,13 +42,13 @@ def test_a_compact_run_is_the_masked_run(method, adam):
 
 
 def sizes(monkeypatch):
-    """Return a list that collects how many weights each forward pass in training has."""
+    """Return a list that collects how many weights each forward pass has, and whether it is of the training."""
     seen, plain = [], iteration.models.build
 
     def build(*given):
         model = plain(*given)
         model.register_forward_pre_hook(
-            lambda net, inputs: seen.append(sum(p.numel() for p in net.parameters())) if net.training else None
+            lambda net, inputs: seen.append((sum(p.numel() for p in net.parameters()), net.training))
         )
         return model
 
@@ -56,10 +56,16 @@ def sizes(monkeypatch):
     return seen
 
 
-def test_only_updates_see_the_whole_model(monkeypatch):
+@pytest.mark.parametrize("look", [None, lambda progress: progress.snapshot()])
+def test_only_updates_see_the_whole_model(monkeypatch, look):
+    """And the evaluation just before one, whether or not somebody takes snapshots."""
     seen = sizes(monkeypatch)
-    drive(channels(), COMPACT)
-    assert [n for n, size in enumerate(seen) if size == max(seen)] == [3, 7, 11, 15] and len(seen) == 22
+    drive(channels(), COMPACT, look=look)
+    seen, whole = seen[[training for _, training in seen].index(True) :], max(seen)[0]  # FLOPs are counted before
+    trained = [size == whole for size, training in seen if training]
+    assert [n for n, size in enumerate(trained) if size] == [3, 7, 11, 15] and len(trained) == 22
+    evaluated = [size == whole for size, training in seen if not training]
+    assert evaluated[0] and not evaluated[-1]
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

@@ -70,12 +70,11 @@ def assert_same(masked, small, atol=1e-12):
 
 
 @pytest.mark.parametrize("method", ["RigL", "SET", "Static"])
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "Adamax"])
 @pytest.mark.parametrize(("name", "density"), [("wrn-10-1", 0.2), ("resnet14-8", 0.5)])
 def test_a_training_is_the_masked_one(name, density, kind, method):
     """Updates at 3, 7, 11; weights, momentum and statistics of live and of dead channels, masks and losses."""
-    how = {"SGD": SGD, "Adam": {"lr": 3e-3, "weight_decay": 1e-2}}[kind]
-    optimizer = partial(getattr(torch.optim, kind), **how)
+    optimizer = partial(getattr(torch.optim, kind), **(SGD if kind == "SGD" else {"lr": 3e-3, "weight_decay": 1e-2}))
     masked, small = both(lambda small: Training(network_of(name), small, optimizer, method, density))
     assert_same(masked, small)
     whole = sum(p.numel() for p in masked.net.parameters())
