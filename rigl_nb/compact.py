@@ -1,15 +1,23 @@
-"""The small dense network inside a network with dead hidden channels: it computes the same, in less time."""
+"""The small dense network inside a network with dead hidden channels: it computes the same, in less time.
+
+It is made once, by `compact`; or again and again while the network trains, in its place, by `resize`.
+"""
 
 import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from rigl_nb.masking import optimizers
 from rigl_nb.masking.channels import Channel
 from rigl_nb.sparsifier import Sparsifier
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)  # channel by channel: others would see what is left out
+LAYERS = (*NORMS, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+SIZES = ("num_features", "in_features", "out_features", "in_channels", "out_channels", "groups")  # that they tell
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,30 @@ class Part:
             found = found.contiguous(memory_format=torch.channels_last)
         return found.clone() if found is values else found
 
+    def into(self, whole: Tensor, values: Tensor) -> None:
+        """Write values of the part to where `of` takes them from."""
+        index = [slice(None) if side is None else side.to(whole.device) for side in (self.rows, self.columns)]
+        if whole.ndim > 1 and None not in (self.rows, self.columns):
+            index[0] = index[0][:, None]
+        whole[tuple(index[: whole.ndim])] = values
+
+    def cuts(self, values: Tensor) -> bool:
+        """Whether a parameter or buffer has rows or columns of which some stay out."""
+        return values.ndim > 0 and (self.rows is not None or (self.columns is not None and values.ndim > 1))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A parameter or buffer of a model that is compact for now, as it was with all channels."""
+
+    tensor: Tensor  # the model's, which holds the part
+    part: Part
+    data: Tensor
+    kept: Mapping[str, Tensor]  # by the optimizer, of every entry of it
+    starts: Mapping[str, float]  # what such a buffer starts from
+    module: nn.Module
+    sizes: Mapping[str, int]  # that the module told
+
 
 def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:
     """An ordinary smaller module that computes what `model` does under the sparsifier's dead hidden channels.
@@ -40,47 +72,130 @@ def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:
     bottleneck ResNets, and any other model whose widths are only in its layers; `model` itself stays as it is. Raises
     ValueError for masks of another structure, in which no channel is dead, and for a model that is not under them.
     """
-    parts = kept(model, sparsifier)
-    memo = {}
-    for path, part in parts.items():
-        module = model.get_submodule(path)
-        for parameter in module.parameters(recurse=False):
-            memo[id(parameter)] = nn.Parameter(part.of(parameter.detach()), requires_grad=parameter.requires_grad)
-        for buffer in module.buffers(recurse=False):
-            memo[id(buffer)] = part.of(buffer)
-    small = copy.deepcopy(model, memo)
-    for path in parts:
-        _resize(small.get_submodule(path))
+    small = copy.deepcopy(model)
+    for path, part in kept(model, sparsifier).items() if not sparsifier.left_out else ():
+        module = small.get_submodule(path)
+        for tensor in _tensors(module, part):
+            tensor.data = part.of(tensor.data)
+        _tell(module)
     return small
 
 
-def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
-    """What a compact model holds of each module that computes, normalises or reads hidden channels, by its name.
+@torch.no_grad()
+def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
+    """Make a model compact in place, or whole where the next step updates its masks: call it before a forward pass.
 
-    The way back, to scatter what the small network has learnt, goes through the same indices.
+    The same modules, parameters and optimizer then hold live channels alone, gradients and the optimizer's buffers
+    included, and a step is an ordinary one. The training is the masked one, as for `compact`, where the optimizer moves
+    every entry by itself, and where nothing looks at all gradients together: a norm for clipping counts those of dead
+    channels, which a compact model does not have. Whoever saves, averages or replaces weights calls `expand` before.
+    Raises ValueError for what has no compact model, and for an optimizer that looks at whole weights.
     """
-    structure = sparsifier.structure
-    if not isinstance(structure, Channel):
-        why = "its masks leave no whole channel out: make the Sparsifier with structure='channel'"
-        raise ValueError(f"structure {structure.name} has no compact model: {why}")
+    _channels(sparsifier)
+    if sparsifier.update_due:
+        expand(sparsifier)
+    elif not sparsifier.left_out:
+        sparsifier.left_out = tuple(_found(model, sparsifier))
+        for one in sparsifier.left_out:
+            kept = {key: one.part.of(values) for key, values in one.kept.items()}
+            _put(sparsifier.optimizer, one, one.part.of(one.data), kept, None)
+            _tell(one.module)
+
+
+@torch.no_grad()
+def expand(sparsifier: Sparsifier) -> None:
+    """Put all channels back into a model that `resize` made compact, with what the live ones have learnt."""
+    for one in sparsifier.left_out:
+        kept = {key: _filled(one, key, values) for key, values in _kept(sparsifier.optimizer, one.tensor).items()}
+        counts = one.tensor.grad is not None and not sparsifier.update_due  # which wants those of dead channels too
+        gradient = _filled(one, "", one.tensor.grad) if counts else None
+        data = one.data.to(one.tensor)
+        one.part.into(data, one.tensor.data)
+        _put(sparsifier.optimizer, one, data, kept, gradient)
+        vars(one.module).update(one.sizes)
+    sparsifier.left_out = ()
+
+
+def _found(model: nn.Module, sparsifier: Sparsifier) -> Iterator[Whole]:
+    """What a compact model has less of, as it is now."""
+    optimizer = sparsifier.optimizer
+    for group in optimizer.param_groups:
+        if not all(optimizers.by_entry(optimizer, group, parameter) for parameter in group["params"][:1]):
+            why = "it does not move every entry of a weight by itself. Take SGD, Adam or another one"
+            raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed with a compact model: {why}")
+    sparsifier.apply()  # whatever was loaded since
+    rows = {id(p): starts for rows in sparsifier.resting.rows.values() for p, starts in rows}
+    starts = rows | {id(weight): sparsifier.starts[name] for name, weight in sparsifier.weights.items()}
+    for path, part in kept(model, sparsifier).items():
+        module = model.get_submodule(path)
+        sizes = {name: value for name, value in vars(module).items() if name in SIZES}
+        for tensor in _tensors(module, part):
+            state = _kept(optimizer, tensor), starts.get(id(tensor)) or {}
+            yield Whole(tensor, part, tensor.data, *state, module, sizes)
+
+
+def _filled(one: Whole, key: str, values: Tensor) -> Tensor:
+    """What goes along with a parameter, for all channels: of dead ones as before, or what the optimizer starts from."""
+    start = one.starts.get(key, 0.0)
+    whole = one.kept[key].to(values) if key in one.kept else torch.full_like(one.data, start).to(values)
+    one.part.into(whole, values)
+    return whole
+
+
+def _tensors(module: nn.Module, part: Part) -> Iterator[Tensor]:
+    """Parameters and buffers of a module that are not whole in a compact model."""
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return (tensor for tensor in tensors if part.cuts(tensor))
+
+
+def _kept(optimizer: Optimizer, tensor: Tensor) -> dict[str, Tensor]:
+    """What the optimizer keeps of every entry of a parameter."""
+    state = optimizer.state.get(tensor, {})
+    return {key: v for key, v in state.items() if torch.is_tensor(v) and v.shape == tensor.shape}
+
+
+def _put(optimizer: Optimizer, one: Whole, data: Tensor, kept: Mapping[str, Tensor], gradient: Tensor | None) -> None:
+    """Give a parameter or buffer other data, with what goes along; an optimizer's state that was asked for stays."""
+    one.tensor.grad = None
+    one.tensor.data = data
+    one.tensor.grad = gradient
+    if kept:
+        optimizer.state[one.tensor] = optimizer.state[one.tensor] | kept
+
+
+def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
+    """What a compact model holds of each module that computes, normalises or reads hidden channels, by its name."""
+    structure = _channels(sparsifier)
+    sparsifier.whole("what is kept of it")
     parts: dict[str, Part] = {}
+    weights = dict(model.named_parameters())
     for group in structure.found:
         if (mask := sparsifier.masks.get(name := f"{group.reader}.weight")) is None:
             continue  # somebody gave masks, and none for this one
-        weights = dict(model.named_parameters())
         if name not in weights or weights[name].shape != mask.shape:
             raise ValueError(f"model {type(model).__name__} is not the sparsifier's: it has no such layer {name!r}")
-        if weights[name][~mask.to(weights[name].device)].any():
+        if weights[name].detach().masked_fill(mask.to(weights[name].device), 0).any():
             raise ValueError(f"layer {name!r} is not under the sparsifier's mask: a dead channel is read")
         live = structure.live(name, mask)[0]
         for path in group.rows:
             parts[path] = Part(live.nonzero()[:, 0], parts.get(path, Part()).columns)
         columns = live.repeat_interleave(mask.shape[1] // len(live)).nonzero()[:, 0]
         parts[group.reader] = Part(parts.get(group.reader, Part()).rows, columns)
+    for module in map(model.get_submodule, parts):
+        if not isinstance(module, LAYERS) and any(True for _ in module.parameters(recurse=False)):
+            raise ValueError(f"{type(module).__name__} has no compact model: it is not known to see each channel alone")
     return parts
 
 
-def _resize(module: nn.Module) -> None:
+def _channels(sparsifier: Sparsifier) -> Channel:
+    """The structure; ValueError where it is not of channels."""
+    if not isinstance(sparsifier.structure, Channel):
+        why = "its masks leave no whole channel out: make the Sparsifier with structure='channel'"
+        raise ValueError(f"structure {sparsifier.structure.name} has no compact model: {why}")
+    return sparsifier.structure
+
+
+def _tell(module: nn.Module) -> None:
     """Let a layer say of itself what its tensors are by now."""
     if isinstance(module, NORMS):
         module.num_features = len(next(t for t in (module.weight, module.running_mean) if t is not None))
@@ -90,5 +205,3 @@ def _resize(module: nn.Module) -> None:
         module.out_channels, inputs = module.weight.shape[:2]
         module.groups = module.out_channels if module.groups > 1 else 1  # depthwise, or one group
         module.in_channels = inputs * module.groups
-    elif any(True for _ in module.parameters(recurse=False)):
-        raise ValueError(f"{type(module).__name__} has no compact model: it is not known to see each channel alone")

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rigl_nb import data, masks, methods, models, rng
+from rigl_nb.compact import expand, resize
 from rigl_nb.distributions import erdos_renyi_kernel
 from rigl_nb.execution import Execution
 from rigl_nb.execution.graph import Replay
+from rigl_nb.masking.channels import Channel
 from rigl_nb.published_code import PublishedCode
 from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import UPDATES, RunSpec
@@ -38,9 +40,17 @@ class Parts:
     generators: dict[str, torch.Generator]  # augment, dropout
     totals: Tensor  # of the running epoch: loss, correct, labels
     rate: Tensor  # the optimizer's learning rate, on the device where a fused one reads it there
+    compact: bool = False  # while no update of the masks is due
+
+    def network(self) -> nn.Module:
+        """The model in the form that the next iteration trains."""
+        if self.compact:
+            resize(self.model, self.sparsifier)
+        return self.model
 
     def snapshot(self, **extra: object) -> dict:
-        """All states and `extra`, by name; the tensors are the live ones."""
+        """All states and `extra`, by name, of the whole model; the tensors are the live ones."""
+        expand(self.sparsifier)
         return extra | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -51,6 +61,7 @@ class Parts:
 
     def restore(self, state: dict) -> None:
         """Take over what `snapshot` gave."""
+        expand(self.sparsifier)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for group in self.optimizer.param_groups:
@@ -64,8 +75,10 @@ class Parts:
 def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -> Parts:
     """Model, optimizer, masks and generators of a run at its start; weights, masks and order come from the seed.
 
-    Raises ValueError where what a parent left is missing.
+    Raises ValueError where what a parent left is missing, or the execution does not go with the run.
     """
+    if execution.compact:
+        _check_compact(spec)
     model = network(spec, rng.numpy_generator(spec.seed, "weights")).to(execution.device)
     if execution.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -83,14 +96,29 @@ def prepare(spec: RunSpec, execution: Execution, parent: Legacy | None = None) -
     updates = {name: value for name in ("t_end", "seed", *UPDATES) if (value := getattr(spec, name)) is not None}
     density = 1.0 if methods.get(spec.method).narrow else spec.density  # the model is narrow already
     kind = partial(PublishedCode, behaviours=spec.published_code) if spec.published_code else Sparsifier
-    how = updates | {"structure": spec.structure}
+    channels = spec.structure == "channel"
+    how = updates | {"structure": Channel(multiple=spec.channels_multiple) if channels else spec.structure}
     sparsifier = kind(model, optimizer, spec.method, _init(spec, parent), density, **how)
     streams = ("augment", "dropout")
     generators = {name: rng.torch_generator(spec.seed, name, device=execution.device) for name in streams}
     for module in model.modules():
         if isinstance(module, models.Dropout):
             module.generator = generators["dropout"]
-    return Parts(model, optimizer, sparsifier, generators, torch.zeros(3, device=execution.device), rate)
+    totals = torch.zeros(3, device=execution.device)
+    return Parts(model, optimizer, sparsifier, generators, totals, rate, execution.compact)
+
+
+def _check_compact(spec: RunSpec) -> None:
+    """ValueError for a run that has no compact network, or would be another one with it."""
+    way = "set compact=False, without --compact"
+    if spec.structure != "channel":
+        raise ValueError(
+            f"compact True is not allowed with structure {spec.structure}, of which no channel dies: {way}"
+        )
+    if spec.clip:
+        raise ValueError(
+            f"compact True is not allowed with clip {spec.clip}, a norm of dead channels' gradients too: {way}"
+        )
 
 
 def _init(spec: RunSpec, parent: Legacy | None) -> str | Callable | dict[str, Tensor] | None:
@@ -146,6 +174,7 @@ def iteration(
     descent = Replay(parts.sparsifier.descend, (), execution.graph, after=replay)  # of the gradients that it leaves
 
     def iterate(rows: Tensor) -> bool:
+        parts.network()
         if len(rows) == len(batch):
             batch.copy_(rows)
             replay()

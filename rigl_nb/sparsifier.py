@@ -134,9 +134,7 @@ class Sparsifier(Moving):
 
     def descend(self) -> None:
         """Take the optimizer's step: on masked gradients, or on dense ones that leave inactive weights at 0."""
-        if not self.method.dense_momentum:
-            self.mask_gradients()
-        self.resting.hold()
+        self.hold()
         self.optimizer.step()
         self._settle()
 
@@ -175,9 +173,7 @@ class Sparsifier(Moving):
             self._aside = [(parameter, parameter.grad) for parameter in moved]
             self.optimizer.zero_grad()
             return
-        self.resting.hold()
-        if not self.method.dense_momentum:
-            self.mask_gradients()
+        self.hold()
 
     def _after(self) -> None:
         for parameter, gradient in self._aside:
@@ -197,6 +193,8 @@ class Sparsifier(Moving):
         """What a step needs: to be the optimizer's only Sparsifier, and masks where the model is by now."""
         if _OWNERS.get(self.optimizer, lambda: None)() is not self:
             raise ValueError("another Sparsifier was made for this optimizer since: step with that one")
+        if self.update_due:
+            self.whole("an update of the masks")
         if self.follow():
             device = next(iter(self.weights.values())).device
             self.generator = rng.on(device).manual_seed(self.generator.initial_seed())
@@ -215,6 +213,7 @@ class Sparsifier(Moving):
             raise ValueError(f"the state has no {min(lacking)!r}: it is not what a Sparsifier's state_dict() gave")
         if state["masks"].keys() != self.masks.keys():
             raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
+        self.whole("a state")
         found = self._fitting(state["masks"], self.weights) if self.masks else {}
         checks.at_least("iteration", state["iteration"], 0)
         generator = torch.Generator(self.generator.device)

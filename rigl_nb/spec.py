@@ -26,14 +26,14 @@ RECIPES = {  # what the report sets per data set (sections 4.1 to 4.3); 704 step
     "pydoc": dict(zip(FIELDS, ("gru-128", 400, 0.0, 30_000, 0, 0.0), strict=True)) | ADAM,
 }
 # fields that the first runs did without: only other values are written down
-LATER = {"optimizer": "SGD", "clip": 0.0, "structure": "weight"}
+LATER = {"optimizer": "SGD", "clip": 0.0, "structure": "weight", "channels_multiple": 1}
 OF_PARENT = ("Mask", "Densities")  # initialisations by another run: its final masks, or only how dense its layers are
 UPDATES = {  # fields that only some methods have: default, and which
     "alpha": (0.3, lambda method: method.growth),
     "delta_t": (100, lambda method: method.moves),
     "prune_start": (700, lambda method: method.start == "dense"),
 }
-WHOLE = {"epochs": 1, "multiplier": 1, "batch_size": 1, "decay_every": 1, "delta_t": 1}
+WHOLE = {"epochs": 1, "multiplier": 1, "batch_size": 1, "decay_every": 1, "delta_t": 1, "channels_multiple": 1}
 WHOLE |= {"seed": 0, "warmup": 0, "validation": 0, "prune_start": 0}  # whole numbers, and the least that is allowed
 
 
@@ -76,6 +76,7 @@ class RunSpec:
     optimizer: str | None = None  # SGD or Adam
     clip: float | None = None  # largest norm of all gradients together; 0: any
     structure: str = "weight"  # what moves as one: weight, kernel, channel, fan-in or 2:4
+    channels_multiple: int = 1  # structure channel: live ones of each group are a multiple of so many
 
     def __post_init__(self):
         for field in fields(self):
@@ -104,6 +105,9 @@ class RunSpec:
         self._check_parent(method)
         checks.choice("structure", self.structure, patterns.STRUCTURES)
         patterns.get(self.structure).check(method, self.init, self.density)
+        if self.channels_multiple != 1 and self.structure != "channel":
+            what = f"structure {self.structure} counts no channels, take structure='channel'"
+            raise ValueError(f"channels_multiple {self.channels_multiple} is not allowed: {what}")
         for name, given in {"parent": self.parent, "published_code": self.published_code}.items():
             if given and self.structure != "weight":
                 raise ValueError(f"{name} is not allowed with structure {self.structure}: its masks are of weights")

@@ -98,7 +98,7 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
                 fraction = flops.weighted(layers, parts.sparsifier.densities()) / dense
             step += 1
             if step % spec.steps_per_epoch == 0:
-                scores = evaluate(parts.model, validation, dataset, execution)
+                scores = evaluate(parts.network(), validation, dataset, execution)
                 history.append(_epoch_row(epoch + 1, rate, parts, scores))
                 if (counts := parts.sparsifier.counts()) != active[-1]["counts"]:
                     active.append({"epoch": epoch + 1, "counts": counts})
@@ -106,11 +106,12 @@ def _train(spec: RunSpec, execution: Execution, parent, state) -> Generator[Prog
             seconds, clock = seconds + now - clock, now
             yield Progress(spec, step, tuple(history), seconds, snapshot)
             clock = time.perf_counter()  # what the consumer does in between is not training
+    worth = evaluate(parts.network(), dataset.test, dataset, execution)
     inherited = parent.train_flops if method.start == "parent" else 0.0
     return Result(
         history=tuple(history),
         active=tuple(active),
-        **{f"test_{name}": value for name, value in evaluate(parts.model, dataset.test, dataset, execution).items()},
+        **{f"test_{name}": value for name, value in worth.items()},
         test_flops=fraction,
         train_flops=spent / spec.total_steps * spec.multiplier + inherited,
         dense_flops=dense,

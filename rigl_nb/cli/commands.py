@@ -172,10 +172,10 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     todo = engine.missing(specs, local, *published)
     cluster = _cluster(options, len(todo))
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
-    best = Execution.best(sharing=options.jobs_per_gpu)
+    best = Execution.best(sharing=options.jobs_per_gpu, compact=options.compact)
     records = Store(paths.results()).records() + local.records()
     if not cluster.remote:
-        records += probe.of(todo, records, best if cluster.alone else Execution.best(threads=1))
+        records += probe.of(todo, records, best if cluster.alone else Execution.best(1, compact=options.compact))
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
@@ -188,7 +188,7 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
         _writable(local.root)
         if not cluster.remote:
             _on_the_processor(options.profile, best)
-    summary = engine.campaign(ask, local, published, display, workers=cluster, deadline=deadline)
+    summary = engine.campaign(ask, local, published, display, cluster, deadline=deadline, compact=options.compact)
     for run_id, reason in summary.failed.items():
         say(f"failed: {run_id}: {reason}")
     if summary.failed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.experiments import grids
+from rigl_nb.masking.patterns import STRUCTURES
 from rigl_nb.methods import METHODS
 from rigl_nb.runs.cluster import LOOPBACK, SLURM
 from rigl_nb.runs.terminal import PROGRAM, WIDTH, fold
@@ -18,6 +19,7 @@ FILTERS = {  # fields of a run, by which `run` selects: type, allowed values, wo
     "method": (str, tuple(METHODS), "how masks change"),
     "init": (str, (*DISTRIBUTIONS, *OF_PARENT), "how density is spread over the layers"),
     "density": (float, None, "share of the weights that is kept, such as 0.1"),
+    "structure": (str, tuple(STRUCTURES), "what moves as one"),
     "multiplier": (int, None, "length of the training: 2 is twice the profile's"),
     "seed": (int, None, "one of the profile's seeds, such as 0"),
 }
@@ -186,6 +188,12 @@ def _training(sub: Parser) -> None:
         metavar="N",
         help="runs at a time on a GPU: on streams of one process, or, with --workers, as many processes of each worker,"
         " which take turns unless NVIDIA's MPS runs (default: 1)",
+    )
+    sub.add_argument(
+        "--compact",
+        action="store_true",
+        help="runs of structure channel: train the small network of live channels between updates, in less time; the"
+        " same run but for the last bits, where dropout is 0; else dropout draws other numbers",
     )
     sub.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
     sub.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")

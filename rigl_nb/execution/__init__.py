@@ -22,6 +22,7 @@ class Execution:
     graph: bool = False  # replay iterations as CUDA graphs
     sharing: int = 1  # runs that take turns on the device, in one process or in several
     tf32: bool | None = None  # may cuDNN round float32 to TF32? None: as torch is set, which a record then names
+    compact: bool = False  # train live channels alone between updates; under dropout, from other random numbers
 
     def __post_init__(self):
         checks.choice("precision", self.precision, ("bf16", "fp32"))
@@ -34,6 +35,8 @@ class Execution:
             checks.at_least("threads", self.threads, 1)
         if self.graph and self.kind != "cuda":
             raise ValueError(f"graph True is not allowed on device {self.device!r}: CUDA graphs need a CUDA device")
+        if self.graph and self.compact:
+            raise ValueError("compact True is not allowed with graph True, which replays tensors of one size: drop one")
         if self.kind == "mps" and self.precision != "fp32":
             raise ValueError(f"precision {self.precision!r} is not allowed on device 'mps': take fp32")
         if self.tf32 is not None and self.kind != "cuda":
@@ -45,14 +48,14 @@ class Execution:
         return self.device.partition(":")[0]
 
     @classmethod
-    def best(cls, threads: int | None = None, sharing: int = 1) -> "Execution":
+    def best(cls, threads: int | None = None, sharing: int = 1, compact: bool = False) -> "Execution":
         """What suits this machine: its GPU where torch computes on it; bf16 only where the device does in hardware.
 
         `$RIGL_DEVICE` names another device; Apple's GPUs are used only so. ValueError where torch cannot use that one.
         """
         devices.queue(sharing)
         device = devices.choose()
-        how = cls(device, "fp32", threads=threads, sharing=sharing)
+        how = cls(device, "fp32", threads=threads, sharing=sharing, compact=compact)
         if how.kind == "mps":
             return replace(how, channels_last=False)
         native = (
@@ -60,4 +63,4 @@ class Execution:
             if how.kind == "cuda"
             else torch.cpu.get_capabilities().get("avx512_bf16", False)
         )
-        return replace(how, precision="bf16" if native else "fp32", graph=how.kind == "cuda")
+        return replace(how, precision="bf16" if native else "fp32", graph=how.kind == "cuda" and not compact)

@@ -108,10 +108,9 @@ class Channel(Grouped):
         counts = whole({name: phi * count / self.multiple for name, count in channels.items()})
         return {n: min(max(counts[n], 1) * self.multiple, count) / count for n, count in channels.items()}
 
-    def rows(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
-        """By reader: the parameters of which row j rests while channel j is dead."""
-        parts = {f"{group.reader}.weight": map(model.get_submodule, group.rows) for group in self.found}
-        return {name: [p for m in modules for p in m.parameters(recurse=False)] for name, modules in parts.items()}
+    def rows(self, model: nn.Module) -> dict[str, list[nn.Module]]:
+        """By reader: the modules of whose parameters and statistics row j rests while channel j is dead."""
+        return {f"{group.reader}.weight": [model.get_submodule(row) for row in group.rows] for group in self.found}
 
     def counts(self, active: Mapping[str, int]) -> dict[str, int]:
         """Weights of live rows and columns, of the layers that read or compute hidden channels: of a compact model.

@@ -12,11 +12,13 @@ from rigl_nb.masking import optimizers
 from rigl_nb.masking.resting import Resting
 from rigl_nb.masking.structures import Structure
 
+WAY = "call compact.resize() before each forward pass, or compact.expand()"
+
 
 class Masked:
     """Masks by parameter name, the weights that they are on, and the buffers that an optimizer keeps of those.
 
-    `dense` buffers are left alone, as SNFS needs. `rows` of other parameters rest with the `structure`'s units. Raises
+    `dense` buffers are left alone, as SNFS needs. `rows` of other modules rest with the `structure`'s units. Raises
     ValueError for a weight that the optimizer lacks.
     """
 
@@ -27,7 +29,7 @@ class Masked:
         optimizer: Optimizer,
         dense: bool,
         structure: Structure,
-        rows: Mapping[str, Sequence[nn.Parameter]],
+        rows: Mapping[str, Sequence[nn.Module]],
     ):
         self.optimizer, self.dense, self.structure = optimizer, dense, structure
         self.resting = Resting(optimizer, {name: rows[name] for name in rows if name in first})
@@ -36,6 +38,7 @@ class Masked:
         self.inactive: dict[str, Tensor] = {}  # the inverted masks, which every iteration needs
         self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
         self.starts: dict[str, dict[str, float] | None] = {}  # of the optimizer's buffers, by layer
+        self.left_out: tuple = ()  # what `compact.resize` took from the model; while it has, nothing is under a mask
         group = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
         for name, weight in self.weights.items():
             if id(weight) not in group:
@@ -49,6 +52,8 @@ class Masked:
     @torch.no_grad()
     def apply(self) -> None:
         """Set inactive weights to 0, and the optimizer's buffers of them to the value that it starts them from."""
+        if self.left_out:
+            return
         for name, weight in self.weights.items():
             inactive = self.inactive[name]
             weight.masked_fill_(inactive, 0)
@@ -58,9 +63,21 @@ class Masked:
 
     def mask_gradients(self) -> None:
         """Set the gradients of inactive weights to 0, where a product would turn inf into NaN."""
-        for name, weight in self.weights.items():
+        for name, weight in self.weights.items() if not self.left_out else ():
             if weight.grad is not None:
                 weight.grad.masked_fill_(self.inactive[name], 0)
+
+    def hold(self) -> None:
+        """Get ready for the optimizer's step: mask the gradients, unless dense ones go on, and remember what rests."""
+        if not self.dense:
+            self.mask_gradients()
+        if not self.left_out:
+            self.resting.hold()
+
+    def whole(self, what: str) -> None:
+        """Refuse what needs all channels while the model is compact."""
+        if self.left_out:
+            raise ValueError(f"the model is compact, and {what} needs it whole: {WAY}")
 
     def buffers(self, name: str) -> Iterator[tuple[Tensor, float]]:
         """What the optimizer keeps of every entry of a weight, unless it stays dense; and what it starts from."""

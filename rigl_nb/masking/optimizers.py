@@ -41,15 +41,36 @@ def starts(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> dict[s
     a small weight without a gradient. It has no hooks, and only what its class declares as its state.
     """
     probe = nn.Parameter(weight.new_zeros(tuple(range(2, 2 + weight.ndim))))  # no sum over a side has this shape
-    probe.grad = torch.zeros_like(probe)
     try:
-        trial = copy.copy(optimizer)
-        trial.state, trial.param_groups = defaultdict(dict), [{**group, "params": [probe]}]
-        trial.step()
+        trial = _trial(optimizer, group, probe, torch.zeros_like(probe))
     except Exception:  # of a class that needs more than its declared state
         return None
     kept = trial.state[probe].items()
     return {key: v.flatten()[0].item() for key, v in kept if torch.is_tensor(v) and v.shape == probe.shape}
+
+
+def _trial(optimizer: Optimizer, group: Mapping, probe: nn.Parameter, gradient: Tensor) -> Optimizer:
+    """A copy of the optimizer that has taken a first step, on this parameter alone."""
+    probe.grad = gradient
+    trial = copy.copy(optimizer)
+    trial.state, trial.param_groups = defaultdict(dict), [{**group, "params": [probe]}]
+    trial.step()
+    return trial
+
+
+def by_entry(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> bool:
+    """Whether a step moves each entry of a weight by that entry's gradient alone, as two trials of it say.
+
+    Adafactor's, Muon's or LAMB's look at the whole weight. False for a class that cannot be tried.
+    """
+    values = torch.linspace(-1, 2, 12, dtype=weight.dtype, device=weight.device).view(4, 3)
+    probes = [nn.Parameter(values[:rows].clone()) for rows in (4, 2)]
+    try:
+        for probe in probes:  # at a rate of its own: it may be 0 by now
+            _trial(optimizer, {**group, "lr": 0.5}, probe, values.flip(1)[: len(probe)].clone())
+    except Exception:
+        return False
+    return torch.allclose(probes[0][:2], probes[1], rtol=1e-3)
 
 
 def buffers(

@@ -101,8 +101,8 @@ class Structure:
         """`kept` and the `count` units of largest score of each pool, the just-dropped included."""
         return masks.grow(score, kept, count)
 
-    def rows(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
-        """By masked layer: parameters of which row j rests while the layer's unit j is inactive."""
+    def rows(self, model: nn.Module) -> dict[str, list[nn.Module]]:
+        """By masked layer: modules of whose tensors row j rests while the layer's unit j is inactive."""
         return {}
 
     def counts(self, active: Mapping[str, int]) -> dict[str, int]:

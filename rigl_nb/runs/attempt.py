@@ -47,6 +47,7 @@ class Setting:
     execution: Execution | None  # None: what suits the machine that trains
     origin: dict  # of the code, the `provenance` of records
     mark: str = ""  # the store's, for workers on other machines (`Store.mark`)
+    compact: bool = False  # of an execution that the machine chooses
 
 
 class Leave(Exception):
@@ -193,7 +194,8 @@ def _resumable(checkpoint: Path, spec: RunSpec, execution: Execution) -> dict | 
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["run_id"] != spec.run_id or "origin" not in state:
             raise ValueError(f"it is no checkpoint of {spec.run_id}")
-        either = {"threads": None, "sharing": 1, "graph": False}  # these may differ: the first is the checkpoint's
+        # these may differ: the first is the checkpoint's, the others make no other run
+        either = {"threads": None, "sharing": 1, "graph": False, "compact": False}
         made, mine = asdict(Execution()) | state["execution"] | either, asdict(execution) | either
     except Exception as error:  # torch names no single class for a damaged file
         raise ValueError(f"{checkpoint} is damaged ({error}): remove it to train the run from its start") from error

@@ -77,18 +77,20 @@ def run(
     deadline: float = math.inf,
     asked: Callable[[], bool] = lambda: False,
     notify: Notify = lambda event: None,
+    compact: bool = False,
 ) -> Summary:
     """Train what neither `store` nor `published` holds and save it in `store`, in the given order.
 
     `execution.sharing` runs take turns in this process, which overlaps them on a GPU. `workers` says where else, as in
-    `Cluster.parse`: there each run gets a process of its own with one CPU thread, which suits tiny networks. A crash is
-    kept with its reason and does not stop the others. SIGINT, SIGTERM, the `deadline` (of `time.monotonic`) and
-    `asked`, when it says yes, leave checkpoints behind; the same call goes on from them.
+    `Cluster.parse`: there each run gets a process of its own with one CPU thread, which suits tiny networks. `compact`
+    is the execution's where none is given. A crash is kept with its reason and does not stop the others. SIGINT,
+    SIGTERM, the `deadline` (of `time.monotonic`) and `asked`, when it says yes, leave checkpoints behind; the same call
+    goes on from them.
     """
     published = tuple(published)
     todo = missing(specs, store, *published)
     with opened(workers) as pool:
-        setting = _setting(todo, store, published, execution, pool.cluster)
+        setting = _setting(todo, store, published, execution, pool.cluster, compact)
         with turns.deferred() as signals:
             stop = turns.Stop(deadline, signals, asked)
             ends = _train(todo, setting, pool, stop, notify)
@@ -98,16 +100,26 @@ def run(
     return Summary(kinds.count("done"), crashed, len(kinds) - kinds.count("done") - len(crashed))
 
 
-def _setting(todo: list[RunSpec], store: Store, published: tuple, execution: Execution | None, cluster: Cluster):
+def _setting(
+    todo: list[RunSpec],
+    store: Store,
+    published: tuple,
+    execution: Execution | None,
+    cluster: Cluster,
+    compact: bool = False,
+) -> Setting:
     """How the runs are trained, the same for all, with their images decoded before any worker asks for them."""
+    if compact and (other := {spec.structure for spec in todo} - {"channel"}):
+        way = "train those of channels alone, with --structure channel"
+        raise ValueError(f"compact is not allowed with runs of structure {min(other)}: {way}")
     if not cluster.alone and (own := {spec.method for spec in todo} - methods.BUILT_IN):
         raise ValueError(f"method {min(own)!r} is known to this process only: train it with one worker")
     if not cluster.remote:
         for name in sorted({spec.data for spec in todo}):
             data.load(name)
-        execution = execution or Execution.best(threads=None if cluster.alone else 1, sharing=cluster.sharing)
+        execution = execution or Execution.best(None if cluster.alone else 1, cluster.sharing, compact)
     origin = provenance(execution.device if execution else "cpu")
-    return Setting(store, published, execution, origin, store.mark() if cluster.remote and todo else "")
+    return Setting(store, published, execution, origin, store.mark() if cluster.remote and todo else "", compact)
 
 
 def _train(todo: list[RunSpec], setting: Setting, pool: Pool, stop: turns.Stop, notify: Notify) -> dict[str, Event]:

@@ -189,7 +189,7 @@ def _train(connection, spec: RunSpec, setting: Setting, gpu: str | None, share: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the client passes on what it means
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA starts, which is later
-    execution = setting.execution or Execution.best(threads=1, sharing=share)
+    execution = setting.execution or Execution.best(threads=1, sharing=share, compact=setting.compact)
     origin = setting.origin | ({"hardware": hardware(execution.device)} if setting.mark else {})
 
     def tell(event: Event) -> None:

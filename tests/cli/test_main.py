@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import records
 from records import made
 
 from rigl_nb import methods, paths
@@ -104,6 +105,19 @@ def test_a_crash_is_told_and_counted(call, local, tiny, monkeypatch):
     code, out, _ = call("status", "--profile", "smoke")
     assert code == 0
     assert f"{spec.run_id}: RuntimeError: boom" in out
+
+
+def test_runs_of_channels_train_compact(call, local, monkeypatch):
+    """Of a grid with two structures, one by the filter; both are too many."""
+    both = [records.tiny(init="Random", density=0.5, structure=structure) for structure in ("weight", "channel")]
+    monkeypatch.setitem(grids.SECTIONS, "05_1", grids.Section((lambda size: both,)))
+    code, out, err = call("run", "--compact")
+    assert (code, out) == (1, "") and "structure weight" in err and "--structure channel" in err
+    assert not local.records() and "Traceback" not in err
+    assert call("run", "--compact", "--structure", "channel", "--workers", "1")[0] == 0
+    assert [one.spec for one in local.records()] == both[1:]
+    assert local.find(both[1]).execution["compact"] is True
+    assert call("run", "--workers", "1")[0] == 0 and local.find(both[0]).execution["compact"] is False
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -29,6 +29,8 @@ WRONG = {
     "seed not in the grid": (("run", "--seed", "5"), 1, ["5"]),
     "multiplier not in the grid": (("run", "--multiplier", "7"), 1, ["7", "1, 2"]),
     "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),
+    "unknown structure": (("run", "--structure", "channels"), 2, ["channels", "channel", "fan-in"]),
+    "structure not in the grid": (("run", "--structure", "2:4"), 1, ["2:4", "weight"]),
     "no workers": (("run", "--workers", "0"), 1, ["workers 0", "at least 1"]),
     "fewer workers": (("run", "--workers", "-2"), 1, ["workers -2", "at least 1"]),
     "workers as a word": (("run", "--workers", "two"), 2, ["two"]),

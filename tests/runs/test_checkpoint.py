@@ -70,8 +70,8 @@ def test_a_checkpoint_of_another_device_starts_anew(store, stopped, undisturbed)
     assert store.find(stopped).numbers() == undisturbed
 
 
-@pytest.mark.parametrize("changed", [{"graph": True}, {"sharing": 4}, {"tf32": None}, {"tf32": ...}])
-def test_a_checkpoint_goes_on_where_only_company_and_graphs_differ(store, stopped, undisturbed, changed):
+@pytest.mark.parametrize("changed", [{"graph": True}, {"sharing": 4}, {"compact": True}, {"tf32": None}, {"tf32": ...}])
+def test_a_checkpoint_goes_on_where_company_graphs_or_size_differ(store, stopped, undisturbed, changed):
     """A replay gives the numbers of its function; a checkpoint from before `tf32` was stated has none."""
     file = store.path(stopped, ".checkpoint")
     state = torch.load(file)

@@ -71,7 +71,7 @@ def test_a_trained_run_leaves_a_complete_record(store, undisturbed):
     one = store.find(spec)
     assert [row["epoch"] for row in one.history] == [1]
     how = {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1}
-    assert one.execution == how | {"graph": False, "sharing": 1, "tf32": None}
+    assert one.execution == how | {"graph": False, "sharing": 1, "tf32": None, "compact": False}
     assert one.seconds > 0 and one.images_per_second > 0
     assert {"commit", "dirty", "date", "hardware", "versions"} <= set(one.provenance)
     assert 0 < one.test_flops < one.train_flops < 1

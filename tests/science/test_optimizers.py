@@ -6,6 +6,9 @@ import math
 import pytest
 import torch
 from holding import assert_holds, backward, dense_steps, kept_of, momentum, network, sparsified
+from torch import nn
+
+from rigl_nb.masking.optimizers import by_entry
 
 
 @pytest.mark.parametrize(
@@ -144,3 +147,17 @@ def test_the_newest_sparsifier_has_the_optimizer():
     first.attach()
     optimizer.step()
     assert first.iteration == 1 and math.isclose(first.density, 0.2)
+
+
+EVERY = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "Rprop", "ASGD", "Adagrad", "Adadelta", "Adamax", "RMSprop")
+
+
+@pytest.mark.parametrize("name", [*EVERY, "Adafactor", "Muon"])
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_which_optimizers_move_each_entry_by_itself(name, rate):
+    """Also at a moment when the rate is 0, and nothing moves."""
+    weight = nn.Parameter(torch.randn(3, 4))
+    optimizer = getattr(torch.optim, name)([weight], lr=rate)
+    before = weight.detach().clone(), str(optimizer.state_dict())
+    assert by_entry(optimizer, optimizer.param_groups[0], weight) is (name in EVERY)
+    assert torch.equal(weight, before[0]) and str(optimizer.state_dict()) == before[1]

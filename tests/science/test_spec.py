@@ -124,6 +124,8 @@ OTHERS = [
     {"method": "SET"},
     {"init": "Random"},
     {"structure": "kernel"},
+    {"structure": "channel", "init": "Random"},
+    {"structure": "channel", "init": "Random", "channels_multiple": 8},
     {"init": "ER"},
     {"density": 0.2},
     {"density": 0.1000001},  # the readable part rounds: the hash must not

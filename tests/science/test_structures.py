@@ -226,6 +226,8 @@ def test_a_run_names_its_structure_only_where_it_has_one():
         ({"structure": "blocks"}, "structure 'blocks' is unknown"),
         ({"structure": "channel", "init": "ERK"}, "init 'ERK' is not allowed with structure channel"),
         ({"structure": "2:4", "init": "Random"}, "density 0.2 is not allowed with structure 2:4"),
+        ({"channels_multiple": 8}, "channels_multiple 8 is not allowed: structure weight counts no channels, take"),
+        ({"structure": "channel", "init": "Random", "channels_multiple": 0}, "channels_multiple 0 is not allowed"),
         ({"structure": "kernel", "method": "RigL-SM"}, "method RigL-SM is not allowed with structure kernel"),
         ({"structure": "kernel", "published_code": ("ceil",)}, "published_code is not allowed with structure kernel"),
         (
