@@ -4,14 +4,18 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from unittest import mock
 
 import torch
 
+from rigl_nb.deploy import speed
+from rigl_nb.deploy.speed import Spread, ratios
 from rigl_nb.execution import Execution
 from rigl_nb.runs.terminal import say
+
+__all__ = ["Machine", "Measurement", "interleaved", "ratios"]
 
 FEWEST = 3  # rounds that a deadline never takes away
 PATIENCE = 15.0  # seconds without a word
@@ -64,10 +68,8 @@ class Measurement:
     @property
     def quartiles(self) -> tuple[float, float]:
         """The middle half of the values lies between these two, ends included."""
-        if len(self.values) == 1:
-            return self.values[0], self.values[0]
-        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
-        return low, high
+        spread = Spread.of(self.values)
+        return spread.low, spread.high
 
     def to_dict(self) -> dict:
         """For JSON: n, median and quartiles are written out for the reader; the values alone count."""
@@ -99,31 +101,14 @@ def interleaved(
     warm-up and is dropped. After `deadline` no further round starts, but three are always done.
     """
     names, seconds, told = list(arms), {name: [] for name in arms}, time.perf_counter()
+    measured = speed.turns(arms, synchronise, steps, lead_in, clock)
     for number in range(-1, rounds):
         if number >= FEWEST and clock() > deadline:
             break
-        turn = max(number, 0) % len(names)
-        for name in names[turn:] + names[:turn]:
-            elapsed = _block(arms[name], steps, lead_in, synchronise, clock)
+        for name, elapsed in next(measured).items():
             if number >= 0:
                 seconds[name].append(elapsed)
         if (now := time.perf_counter()) - told > PATIENCE:
             say(f"  round {number + 1} of {rounds}: {', '.join(names)}")
             told = now
     return seconds
-
-
-def _block(arm: Callable[[], object], steps: int, lead_in: int, synchronise, clock) -> float:
-    for _ in range(lead_in):
-        arm()
-    synchronise()
-    start = clock()
-    for _ in range(steps):
-        arm()
-    synchronise()
-    return (clock() - start) / steps
-
-
-def ratios(left: Sequence[float], right: Sequence[float]) -> tuple[float, ...]:
-    """Quotients left / right of every round: what disturbs a round disturbs both, and cancels."""
-    return tuple(a / b for a, b in zip(left, right, strict=True))
