@@ -4,7 +4,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from unittest import mock
 
@@ -15,10 +15,12 @@ from rigl_nb.deploy.speed import Spread, ratios
 from rigl_nb.execution import Execution
 from rigl_nb.runs.terminal import say
 
-__all__ = ["Machine", "Measurement", "interleaved", "ratios"]
+__all__ = ["Machine", "Measurement", "fastest", "interleaved", "ratios", "within_reason"]
 
 FEWEST = 3  # rounds that a deadline never takes away
 PATIENCE = 15.0  # seconds without a word
+SECONDS, ROUNDS = 40.0, 20  # of one comparison `within_reason`: no round starts after either
+BLOCK, MOST = 0.02, 200  # seconds of a block of short steps, and steps of it at most
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,23 @@ def interleaved(
             say(f"  round {number + 1} of {rounds}: {', '.join(names)}")
             told = now
     return seconds
+
+
+def within_reason(machine: Machine, arms: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """`interleaved` for one of many comparisons: rounds until its seconds are spent, blocks by the first arm's step."""
+    first = next(iter(arms.values()))
+    first()  # makes what is made on first use
+    once = next(speed.turns({"": first}, machine.synchronise))[""]
+    steps = 1 if machine.quick else block(once)
+    deadline = min(machine.deadline, time.perf_counter() + SECONDS)
+    return interleaved(arms, FEWEST if machine.quick else ROUNDS, machine.synchronise, steps, steps > 1, deadline)
+
+
+def block(once: float) -> int:
+    """How many steps of so many seconds make a block that a clock can read."""
+    return min(MOST, max(1, round(BLOCK / once)))
+
+
+def fastest(seconds: dict[str, list[float]], names: Iterable[str]) -> str:
+    """The one of these with the smallest median: nothing is divided by a slower one."""
+    return min(names, key=lambda name: statistics.median(seconds[name]))

@@ -17,9 +17,8 @@ def export(model: nn.Module, example: Tensor, path: Path | str) -> Path:
     """Write what the model computes in evaluation, a compact one say: `.onnx` (for any runtime) or `.pt2` (for torch).
 
     `example` is an input, (n, …) on the model's device: the file takes batches of any n, of items of this size and
-    type. A `.pt2` is what `torch.export.load` reads, and C++ by AOTInductor. The model stays as it is. Raises ValueError
-    for another ending, where a package is missing, and for a model that torch cannot trace or that needs the batch's
-    size.
+    type. A `.pt2` is what `torch.export.load` reads. The model stays as it is. Raises ValueError for another ending,
+    where a package is missing, and for a model that torch cannot trace or that needs the batch's size.
     """
     path, name = Path(path), type(model).__name__
     checks.choice("the ending", path.suffix, KINDS)
