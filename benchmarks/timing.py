@@ -19,7 +19,7 @@ __all__ = ["Machine", "Measurement", "fastest", "interleaved", "ratios", "within
 
 FEWEST = 3  # rounds that a deadline never takes away
 PATIENCE = 15.0  # seconds without a word
-SECONDS, ROUNDS = 40.0, 20  # of one comparison `within_reason`: no round starts after either
+SECONDS, ROUNDS = 30.0, 20  # of one comparison `within_reason`: no round starts after either
 BLOCK, MOST = 0.02, 200  # seconds of a block of short steps, and steps of it at most
 
 
