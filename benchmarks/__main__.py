@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import accuracy, batches, packing, pieces, report, training
+from benchmarks import accuracy, batches, packing, pieces, report, structure, training
 from benchmarks.timing import Machine, Measurement
 from rigl_nb import paths
 from rigl_nb.runs.cost import seconds
@@ -21,6 +21,7 @@ from rigl_nb.runs.terminal import program, say
 PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling first: a budget cuts at the end
     "wrn-22-2": partial(training.measure, "wrn-22-2"),
     "masks": pieces.masks,
+    "structure": structure.measure,
     "packing": packing.measure,
     "resnet50": partial(training.measure, "resnet50"),
     "counting": pieces.counting,

@@ -4,17 +4,23 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from unittest import mock
 
 import torch
 
+from rigl_nb.deploy import speed
+from rigl_nb.deploy.speed import Spread, ratios
 from rigl_nb.execution import Execution
 from rigl_nb.runs.terminal import say
 
+__all__ = ["Machine", "Measurement", "fastest", "interleaved", "ratios", "within_reason"]
+
 FEWEST = 3  # rounds that a deadline never takes away
 PATIENCE = 15.0  # seconds without a word
+SECONDS, ROUNDS = 30.0, 20  # of one comparison `within_reason`: no round starts after either
+BLOCK, MOST = 0.02, 200  # seconds of a block of short steps, and steps of it at most
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,8 @@ class Measurement:
     @property
     def quartiles(self) -> tuple[float, float]:
         """The middle half of the values lies between these two, ends included."""
-        if len(self.values) == 1:
-            return self.values[0], self.values[0]
-        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
-        return low, high
+        spread = Spread.of(self.values)
+        return spread.low, spread.high
 
     def to_dict(self) -> dict:
         """For JSON: n, median and quartiles are written out for the reader; the values alone count."""
@@ -99,12 +103,11 @@ def interleaved(
     warm-up and is dropped. After `deadline` no further round starts, but three are always done.
     """
     names, seconds, told = list(arms), {name: [] for name in arms}, time.perf_counter()
+    measured = speed.turns(arms, synchronise, steps, lead_in, clock)
     for number in range(-1, rounds):
         if number >= FEWEST and clock() > deadline:
             break
-        turn = max(number, 0) % len(names)
-        for name in names[turn:] + names[:turn]:
-            elapsed = _block(arms[name], steps, lead_in, synchronise, clock)
+        for name, elapsed in next(measured).items():
             if number >= 0:
                 seconds[name].append(elapsed)
         if (now := time.perf_counter()) - told > PATIENCE:
@@ -113,17 +116,21 @@ def interleaved(
     return seconds
 
 
-def _block(arm: Callable[[], object], steps: int, lead_in: int, synchronise, clock) -> float:
-    for _ in range(lead_in):
-        arm()
-    synchronise()
-    start = clock()
-    for _ in range(steps):
-        arm()
-    synchronise()
-    return (clock() - start) / steps
+def within_reason(machine: Machine, arms: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """`interleaved` for one of many comparisons: rounds until its seconds are spent, blocks by the first arm's step."""
+    first = next(iter(arms.values()))
+    first()  # makes what is made on first use
+    once = next(speed.turns({"": first}, machine.synchronise))[""]
+    steps = 1 if machine.quick else block(once)
+    deadline = min(machine.deadline, time.perf_counter() + SECONDS)
+    return interleaved(arms, FEWEST if machine.quick else ROUNDS, machine.synchronise, steps, steps > 1, deadline)
 
 
-def ratios(left: Sequence[float], right: Sequence[float]) -> tuple[float, ...]:
-    """Quotients left / right of every round: what disturbs a round disturbs both, and cancels."""
-    return tuple(a / b for a, b in zip(left, right, strict=True))
+def block(once: float) -> int:
+    """How many steps of so many seconds make a block that a clock can read."""
+    return min(MOST, max(1, round(BLOCK / once)))
+
+
+def fastest(seconds: dict[str, list[float]], names: Iterable[str]) -> str:
+    """The one of these with the smallest median: nothing is divided by a slower one."""
+    return min(names, key=lambda name: statistics.median(seconds[name]))

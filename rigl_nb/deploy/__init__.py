@@ -1,0 +1,1 @@
+"""What leaves training: how much faster a smaller network is, and ways to run it elsewhere."""
