@@ -2,27 +2,32 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks import layers
-from benchmarks.timing import Machine, Measurement, fastest, ratios, within_reason
+from benchmarks import layers, training
+from benchmarks.timing import FEWEST, Machine, Measurement, fastest, interleaved, ratios, within_reason
 from rigl_nb import flops, models
 from rigl_nb.compact import compact
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.deploy import speed
 from rigl_nb.execution.cores import computing
+from rigl_nb.experiments.structured import DENSITY, EQUAL_TIME
 from rigl_nb.iteration import autocast
 from rigl_nb.sparsifier import Sparsifier
+from rigl_nb.spec import RunSpec
 
 DENSITIES = (0.1, 0.2, 0.5)
-BATCHES = (1, 128)
-NETWORKS = {"wrn-22-2": "cifar10", "resnet50": "cifar100"}
+NETWORKS = {"wrn-22-2": "cifar10", "wrn-10-1": "cifar10", "resnet50": "cifar100"}
 QUICK = {"wrn-10-1": "cifar10", "resnet14-8": "cifar100"}
+BATCHES = (1, 128)
+OF_SECTION_13 = {"wrn-10-1": (DENSITY, EQUAL_TIME)}  # densities whose runs have records; only large batches train
+PERIODS = {"wrn-10-1": (DENSITY, 39), "wrn-22-2": (0.1, 20)}  # density and ΔT of whole trainings
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,29 @@ def measure(machine: Machine) -> list[Measurement]:
         dense = models.build(name, source.classes, channels=source.shape[0], rng=np.random.default_rng(0))
         every = list(smaller(name, dense, source))
         others = [other for other in every if other.module]
-        for batch in batches(machine):
+        for batch in batches(machine)[name in OF_SECTION_13 and not machine.quick :]:
             for trains in (False, True):
                 found += _network(machine, name, dense, others, source, batch, trains)
         found += [Measurement("speed-up", other.name, "x", (), other.note) for other in every if not other.module]
+    found += [measurement for name in PERIODS for measurement in period(machine, name)]
     for batch in batches(machine):
         found += layers.measure(machine, batch, threads(machine, batch))
     return found
+
+
+def period(machine: Machine, name: str) -> list[Measurement]:
+    """A training from one update of its channels to the next, the dense iteration included: masked, and compact."""
+    (density, delta_t), how = PERIODS[name], machine.execution
+    small = {"data": "digits", "epochs": 400} if machine.quick else {}
+    spec = RunSpec(model=name, structure="channel", init="Random", density=density, delta_t=delta_t, **small)
+    runs = {"masked": training.started(spec, how), "compact": training.started(spec, replace(how, compact=True))}
+    arms = {label: partial(next, run) for label, run in runs.items()}
+    seconds = interleaved(arms, FEWEST, machine.synchronise, delta_t, deadline=machine.deadline)
+    what = f"training, batch {spec.batch_size}, ΔT {delta_t}"
+    subject = f"{name}, hidden channels, density {density}"
+    masked = Measurement(f"a step of {what}", f"{subject}, masked", "s", tuple(seconds["masked"]))
+    gained = ratios(seconds["masked"], seconds["compact"])
+    return [masked, Measurement(f"speed-up, {what}", subject, "x", gained, "over the masked training")]
 
 
 def batches(machine: Machine) -> tuple[int, ...]:
@@ -64,7 +85,7 @@ def threads(machine: Machine, batch: int) -> int:
 def smaller(name: str, dense: nn.Module, source) -> Iterator[Smaller]:
     """Networks with fewer hidden channels, made by `compact`, and of smaller width everywhere, as Small-Dense."""
     whole = flops.inference_flops(dense, source.shape)
-    for density in DENSITIES:
+    for density in OF_SECTION_13.get(name, DENSITIES):
         label = f"{name}, hidden channels, density {density}"
         try:
             twin = models.build(name, source.classes, channels=source.shape[0], rng=np.random.default_rng(0))
@@ -75,7 +96,7 @@ def smaller(name: str, dense: nn.Module, source) -> Iterator[Smaller]:
             continue
         made = compact(twin, sparse)
         yield Smaller(label, made, _share(flops.inference_flops(made, source.shape) / whole))
-    for density in DENSITIES:
+    for density in OF_SECTION_13.get(name, DENSITIES):
         rng = np.random.default_rng(0)
         made = models.build(name, source.classes, math.sqrt(density), source.shape[0], rng=rng)
         label = f"{name}, all widths, density {density}"
