@@ -530,7 +530,8 @@ for name, value in seconds.items():
 # So the masks *simulate* sparsity: they show what a sparse network learns, and FLOPs say what it would cost. What
 # makes it fast is structure that the hardware can use. The simplest one is in the table: Small-Dense has fewer
 # channels, and its matrices are really smaller. Others are whole kernels or whole neurons that are dropped, the same
-# number of inputs for each neuron, or two weights in every four, which some GPUs multiply faster. Kernels for
+# number of inputs for each neuron, or two weights in every four, which some GPUs multiply faster. Where whole channels
+# are dropped, `rigl_nb.compact` makes the smaller network, and its `resize` trains that one between updates. Kernels for
 # unstructured sparse matrices exist as well, but PyTorch's convolutions use none. The masks themselves cost some passes
 # over the weights at every step: nothing beside a convolution, but felt where wide linear layers see few examples.
 #

@@ -1,5 +1,6 @@
 """Hidden channels: which there are, how many are live, what rests while one is dead, and what that costs."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -11,8 +12,11 @@ from torch import nn
 
 from rigl_nb import flops, models
 from rigl_nb.distributions import uniform
+from rigl_nb.execution import Execution
+from rigl_nb.iteration import prepare
 from rigl_nb.masking.channels import Channel, declared
 from rigl_nb.sparsifier import Sparsifier
+from rigl_nb.spec import RunSpec
 
 
 def sparse(model, density=0.2, method="RigL", structure="channel", optimizer="nesterov", **options):
@@ -79,6 +83,12 @@ def test_multiples_and_a_budget_of_flops():
         sparse(models.build("wrn-22-2", 10), 0.2, structure=Channel(cost={"conv1.weight": 1.0}))
     with pytest.raises(ValueError, match="multiple 0 is not allowed"):
         sparse(models.build("wrn-22-2", 10), 0.2, structure=Channel(multiple=0))
+
+
+def test_a_run_has_multiples():
+    spec = RunSpec(init="Random", density=0.2, structure="channel", channels_multiple=8)
+    assert RunSpec.from_dict(spec.to_dict()) == spec and spec.to_dict()["channels_multiple"] == 8
+    assert {int(v.sum()) % 8 for v in live(prepare(spec, Execution(precision="fp32")).sparsifier).values()} == {0}
 
 
 def test_counts_are_those_of_live_rows_and_columns():
@@ -170,6 +180,27 @@ def test_what_computes_a_dead_channel_rests(optimizer):
         assert outputs.isfinite().all()
         net.train()
     assert woken > 5
+
+
+def test_statistics_of_dead_channels_move_at_updates_alone():
+    """There a norm sees every channel once; who dies then keeps what it had, whatever was there before."""
+    net = models.build("wrn-10-1", 5, rng=np.random.default_rng(0))
+    made, moved, died = sparse(net, 0.3, delta_t=4, alpha=0.6), 0, 0
+    for t in range(12):
+        dead = {n: ~v for n, v in live(made).items()}
+        before, seen = copy.deepcopy(net.state_dict()), torch.randn(8, 3, 8, 8)
+        made.optimizer.zero_grad()
+        nn.functional.cross_entropy(net(seen), torch.arange(8) % 5).backward()
+        forward = copy.deepcopy(net.state_dict())
+        updated = made.step()
+        for _, norm, reader in declared(net):
+            died += int((dead[f"{reader}.weight"] < ~live(made)[f"{reader}.weight"]).sum())
+            for key in (f"{norm}.running_mean", f"{norm}.running_var"):
+                now, rows = net.state_dict()[key], dead[f"{reader}.weight"]
+                assert torch.equal(now, torch.where(rows, before[key], forward[key]) if t % 4 != 3 else forward[key])
+                moved += int((now != before[key])[rows].sum())
+        assert updated is (t % 4 == 3)
+    assert moved > 20 and died > 5
 
 
 def test_frozen_rows_and_excluded_layers():

@@ -8,7 +8,7 @@ from driving import PLAIN, drive, equal, numbers, run, tiny
 
 from rigl_nb import iteration
 from rigl_nb.execution import Execution
-from rigl_nb.runs import engine
+from rigl_nb.runs import engine, workers
 from rigl_nb.runs.cluster import Cluster
 
 COMPACT = replace(PLAIN, compact=True)
@@ -132,8 +132,14 @@ def test_a_batch_of_other_runs_is_refused_before_it_begins(store):
 
 
 @pytest.mark.parametrize("where", [1, 2, "tcp://localhost:8786"])
-def test_every_worker_hears_of_it(store, where):
+def test_every_worker_hears_of_it(store, where, monkeypatch):
     """Those of other machines choose the rest of their execution themselves."""
     setting = engine._setting([channels()], store, (), None, Cluster.parse(where), True)
     assert setting.compact and (setting.execution is None) is isinstance(where, str)
-    assert setting.execution is None or setting.execution.compact
+    told = []
+    monkeypatch.setattr(
+        workers.turns, "take_turns", lambda todo, setting, *rest: told.append(setting.execution.compact)
+    )
+    monkeypatch.setattr(workers.signal, "signal", lambda *given: None)  # this process is no worker
+    workers._train(None, channels(), setting, None, 1)
+    assert told == [True]

@@ -213,6 +213,11 @@ def test_it_stays_the_same_model_and_optimizer():
     assert state.keys() == again.keys() and all(torch.equal(value, again[name]) for name, value in state.items())
     weights = models.maskable(one.net)
     assert {name: weights[name].numel() for name in one.sparse.counts()} == one.sparse.counts()
+    expand(one.sparse)
+    asked = one.optimizer.state_dict()["state"]
+    resize(one.net, one.sparse)
+    whole = [p.shape for p in network_of("wrn-10-1").parameters()]
+    assert [state["momentum_buffer"].shape for state in asked.values()] == whole, "what was asked for stays"
     kept = [value for state in one.optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
     assert all(value.shape == p.shape for p, value in zip(one.net.parameters(), kept, strict=True))
 
@@ -237,12 +242,8 @@ def test_misuse_is_told():
     plain = Training(network_of("wrn-10-1"), True, structure="weight")
     with pytest.raises(ValueError, match=r"structure weight has no compact model: .* structure='channel'"):
         plain.step(*images(torch.Generator()))
-
-
-def test_an_optimizer_that_looks_at_whole_weights_is_refused():
-    """Before anything has changed."""
     one = Training(network_of("wrn-10-1"), True, torch.optim.Adafactor)
-    before = one.state()
+    before = one.state()  # which stays
     with pytest.raises(ValueError, match="optimizer Adafactor is not allowed with a compact model: it does not move"):
         one.step(*images(torch.Generator()))
     assert all(torch.equal(value, before[name]) for name, value in one.state().items())
