@@ -52,7 +52,8 @@ board.board(overview.primary(rungs), "ladder", ladder.PRIMARY, facts)
 #   [discussion](07_discussion.ipynb).
 # - **Audit.** [The published code](08_published_code_audit.ipynb), measured.
 # - **Use.** [Your own model and method](09_your_own.ipynb), [batches on any machine](10_batches.ipynb),
-#   [all runs](11_runs.ipynb), and a [second task](12_character_lm.ipynb): characters.
+#   [all runs](11_runs.ipynb), a [second task](12_character_lm.ipynb): characters, and
+#   [speed that a clock shows](13_speed.ipynb).
 #
 # ## The methods
 #

@@ -26,7 +26,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " statements.tuning statements.structured statements",
     "report.figures": "style layers significance tables board plots training live hover widgets",
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
-    " beyond audit batches ladder priorities discussion overview all_runs",
+    " beyond audit batches structured ladder priorities discussion overview all_runs",
     "report.pages": "kernels execute pairs reference onefile stitching build",
     "cli": "usage doctor commands",
 }
