@@ -24,7 +24,7 @@ from rigl_nb.spec import RunSpec
 
 STARTED = time.monotonic()
 FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
-ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), FOLDER)
+ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT), FOLDER)
 ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
 
 

@@ -1,6 +1,7 @@
 """What the command line says of itself: its commands, their options, examples."""
 
 import argparse
+import re
 import shutil
 import textwrap
 from dataclasses import dataclass
@@ -148,7 +149,9 @@ def parser() -> Parser:
             sub.add_argument("--profile", choices=grids.PROFILES, default="smoke", help="whose job (default: smoke)")
             continue
         what = {"notebooks": "notebooks to make", "publish": "notebooks to remake"}.get(name, "sections")
-        sub.add_argument("--sections", "--section", nargs="+", metavar="05_1", help=f"{what}, by number (default: all)")
+        sub.add_argument(
+            "--sections", "--section", nargs="+", type=_file, metavar="05_1", help=f"{what}, by number (default: all)"
+        )
     for name in ("reproduce", "run"):
         _training(commands.choices[name])
     some = commands.choices["run"].add_argument_group("only some of the runs")
@@ -202,3 +205,9 @@ def _training(sub: Parser) -> None:
         metavar="9m",
         help=f"end training before this time is over (90s, 9m, 1.5h); exit code {LEFT} where runs are left",
     )
+
+
+def _file(number: str) -> str:
+    """A section as its notebook's file names it, "05_1", also where it is written as on the pages: "5.1"."""
+    found = re.fullmatch(r"0?(\d)(?:\.(\d))?", number)
+    return "_".join(part for part in (f"0{found[1]}", found[2]) if part) if found else number

@@ -142,3 +142,17 @@ def test_each_command_says_what_it_does():
     from rigl_nb.cli import commands, usage
 
     assert usage.COMMANDS.keys() == commands.COMMANDS.keys()
+
+
+@pytest.mark.parametrize(("given", "plans"), [("5.1", "05_1"), ("05_1", "05_1"), ("12", "12"), ("8", "08")])
+def test_a_section_may_be_named_as_on_the_pages(call, monkeypatch, given, plans):
+    asked = []
+    monkeypatch.setattr(grids, "plan", lambda section, *_, **__: asked.append(section) or grids.Plan([], []))
+    call("run", "--section", given, "--dry-run")
+    assert asked[0] == plans
+
+
+def test_a_folder_that_cannot_be_made_has_a_way_out(call, monkeypatch):
+    monkeypatch.setenv("RIGL_BUILD", "/proc/nope")
+    code, _, error = call("run", "--section", "05_1")
+    assert code == 1 and "/proc/nope: No such file" in error and "RIGL_BUILD" in error
