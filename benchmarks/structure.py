@@ -14,7 +14,7 @@ from benchmarks import layers, training
 from benchmarks.timing import FEWEST, Machine, Measurement, fastest, interleaved, ratios, within_reason
 from rigl_nb import flops, models
 from rigl_nb.compact import compact
-from rigl_nb.data.sources import SOURCES
+from rigl_nb.data.sources import SOURCES, Source
 from rigl_nb.deploy import speed
 from rigl_nb.execution.cores import computing
 from rigl_nb.experiments.structured import DENSITY, EQUAL_TIME
@@ -82,7 +82,7 @@ def threads(machine: Machine, batch: int) -> int:
     return 1 if batch == 1 else torch.get_num_threads()
 
 
-def smaller(name: str, dense: nn.Module, source) -> Iterator[Smaller]:
+def smaller(name: str, dense: nn.Module, source: Source) -> Iterator[Smaller]:
     """Networks with fewer hidden channels, made by `compact`, and of smaller width everywhere, as Small-Dense."""
     whole = flops.inference_flops(dense, source.shape)
     for density in OF_SECTION_13.get(name, DENSITIES):
@@ -107,7 +107,9 @@ def _share(fraction: float) -> str:
     return f"{100 * fraction:.1f} % of the FLOPs"
 
 
-def _network(machine, name, dense, others, source, batch: int, trains: bool) -> list[Measurement]:
+def _network(
+    machine: Machine, name: str, dense: nn.Module, others: list[Smaller], source: Source, batch: int, trains: bool
+) -> list[Measurement]:
     """Seconds of the dense network in both formats, and what the others gain over the faster one."""
     execution, count = machine.execution, threads(machine, batch)
     draw = torch.Generator().manual_seed(0)

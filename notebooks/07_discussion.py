@@ -201,7 +201,8 @@ tables.plain(found, "inconsistencies")
 # The report ends with a wish: distributions that reach the best accuracy for a given FLOP budget. [Section
 # 6.3](06_3_beyond.ipynb) makes a first step.
 #
-# Not covered here either: larger data sets such as ImageNet, and real speed-ups. Masks only simulate sparsity.
+# Not covered here either: larger data sets such as ImageNet. Masks of single weights only simulate sparsity: they gain
+# no time. Masks of whole channels do, once a smaller network is made of them: `benchmarks/README.md` says how much.
 
 # %% [markdown]
 # ## Verdict

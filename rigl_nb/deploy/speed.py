@@ -45,7 +45,7 @@ class SpeedUp:
     formats: tuple[str, str]  # memory formats, each module's faster one
 
     def __str__(self) -> str:
-        how = f"n = {self.n}, {self.threads} threads, {' against '.join(self.formats)}"
+        how = f"n = {self.n}, {self.threads} thread{'s' * (self.threads > 1)}, {' against '.join(self.formats)}"
         return f"{self.ratio.median:.2f} × ({self.ratio.low:.2f} – {self.ratio.high:.2f}, {how})"
 
 

@@ -88,7 +88,7 @@ def test_ratios_are_paired_and_the_middle_half_is_by_hand():
     found = compared([4.0, 40.0, 6.0, 9.0], [2.0, 20.0, 2.0, 1.0], 1, ("contiguous", "channels-last"))
     assert found.ratio == Spread(2.5, 2.0, 4.5), "of 2, 2, 3, 9; not the quotient of 7.5 and 2"
     assert found.first == Spread(7.5, 5.5, 16.75) and found.second.median == 2.0
-    assert str(found) == "2.50 × (2.00 – 4.50, n = 4, 1 threads, contiguous against channels-last)"
+    assert str(found) == "2.50 × (2.00 – 4.50, n = 4, 1 thread, contiguous against channels-last)"
     assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0)
     with pytest.raises(ValueError, match="zip"):
         compared([1.0], [1.0, 2.0], 1, ("", ""))

@@ -11,6 +11,7 @@ MODULES = (
     *("distributions", "schedules", "masks", "flops", "models", "models.layers", "models.products", "data", "methods"),
     *("execution", "masking.optimizers", "masking.structures", "masking.channels", "masking.patterns"),
     *("masking.masked", "masking.moving", "sparsifier", "compact"),
+    *("deploy.speed", "deploy.export", "deploy.groups", "deploy.tensor_cores"),
     *("spec", "iteration", "train", "runs.record", "runs.store", "runs.cost", "runs.engine"),
     *(
         "experiments.profiles",
