@@ -85,11 +85,12 @@ def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:
 def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
     """Make a model compact in place, or whole where the next step updates its masks: call it before a forward pass.
 
-    The same modules, parameters and optimizer then hold live channels alone, gradients and the optimizer's buffers
-    included, and a step is an ordinary one. The training is the masked one, as for `compact`, where the optimizer moves
-    every entry by itself, and where nothing looks at all gradients together: a norm for clipping counts those of dead
-    channels, which a compact model does not have. Whoever saves, averages or replaces weights calls `expand` before.
-    Raises ValueError for what has no compact model, and for an optimizer that looks at whole weights.
+    The same modules, parameters and optimizer then hold live channels alone, with the optimizer's buffers; gradients of
+    before are gone, and a step is an ordinary one. The training is the masked one, as for `compact`, where the
+    optimizer moves every entry by itself, and where nothing looks at all gradients together: a norm for clipping counts
+    those of dead channels, which a compact model does not have. Whoever saves, averages or replaces weights calls
+    `expand` before. It does not go with DistributedDataParallel, which knows one size. Raises ValueError for what has
+    no compact model, and for an optimizer that looks at whole weights.
     """
     _channels(sparsifier)
     if sparsifier.update_due:

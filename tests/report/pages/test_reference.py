@@ -51,7 +51,10 @@ def test_signatures_are_as_written():
     assert "{py:function} drop(weight: Tensor, mask: Tensor, count: int, pools: int=1) -> Tensor" in PAGE
     assert "{py:method} step(closure: Callable[[], object] | None=None) -> bool" in PAGE, "without self"
     assert "{py:property} t_end\n:type: int" in PAGE
-    assert "{py:method} best(threads: int | None=None, sharing: int=1) -> 'Execution'\n:classmethod:" in PAGE
+    assert (
+        "{py:method} best(threads: int | None=None, sharing: int=1, compact: bool=False) -> 'Execution'\n:classmethod:"
+        in PAGE
+    )
     assert "{py:class} Sparsifier(model: nn.Module, optimizer: Optimizer, method: str='RigL'" in PAGE
 
 
