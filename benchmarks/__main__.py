@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[Machine], list[Measurement]]] = {  # the most telling
     "wrn-22-2": partial(training.measure, "wrn-22-2"),
     "masks": pieces.masks,
     "structure": structure.measure,
+    "section-13": structure.section_13,
     "packing": packing.measure,
     "resnet50": partial(training.measure, "resnet50"),
     "counting": pieces.counting,

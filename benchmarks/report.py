@@ -74,7 +74,7 @@ def begin(machine: Machine, command: str) -> dict:
 
 def save(folder: Path, machine: Machine, parts: dict[str, dict]) -> Path:
     """Write the machine's file anew, named by date; parts that were not measured this time stay as they were."""
-    names = {"device": machine.device, "hardware": hardware(machine.device), "host": hardware("cpu")}
+    names = {"device": machine.device, "hardware": _hardware(machine), "host": hardware("cpu")}
     slug = re.sub(r"[^a-z0-9]+", "-", names["hardware"].lower()).strip("-")
     older = [file for file in sorted(folder.glob("*.json")) if DATE.sub("", file.stem) == slug]
     kept = {name: part for file in older for name, part in read(file)["parts"].items()}
@@ -86,6 +86,12 @@ def save(folder: Path, machine: Machine, parts: dict[str, dict]) -> Path:
         if other != file:
             other.unlink()
     return file
+
+
+def _hardware(machine: Machine) -> str:
+    """The machine's name; a processor's with the precision that it trains in, for one name has several kinds."""
+    name = hardware(machine.device)
+    return name if machine.gpu else f"{name}, {machine.execution.precision}"
 
 
 def read(file: Path) -> dict:

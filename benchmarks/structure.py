@@ -1,7 +1,7 @@
 """What structure gains: whole networks with fewer channels against the dense one, and single layers in sparse forms."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,10 +23,9 @@ from rigl_nb.sparsifier import Sparsifier
 from rigl_nb.spec import RunSpec
 
 DENSITIES = (0.1, 0.2, 0.5)
-NETWORKS = {"wrn-22-2": "cifar10", "wrn-10-1": "cifar10", "resnet50": "cifar100"}
+NETWORKS = {"wrn-22-2": "cifar10", "resnet50": "cifar100"}
 QUICK = {"wrn-10-1": "cifar10", "resnet14-8": "cifar100"}
 BATCHES = (1, 128)
-OF_SECTION_13 = {"wrn-10-1": (DENSITY, EQUAL_TIME)}  # densities whose runs have records; only large batches train
 PERIODS = {"wrn-10-1": (DENSITY, 39), "wrn-22-2": (0.1, 20)}  # density and ΔT of whole trainings
 
 
@@ -43,18 +42,31 @@ def measure(machine: Machine) -> list[Measurement]:
     """Dense seconds, and speed-ups over the faster dense memory format, of networks, then of layers at density 0.1."""
     found = []
     for name, data in (QUICK if machine.quick else NETWORKS).items():
-        source = SOURCES[data]
-        dense = models.build(name, source.classes, channels=source.shape[0], rng=np.random.default_rng(0))
-        every = list(smaller(name, dense, source))
-        others = [other for other in every if other.module]
-        for batch in batches(machine)[name in OF_SECTION_13 and not machine.quick :]:
-            for trains in (False, True):
-                found += _network(machine, name, dense, others, source, batch, trains)
-        found += [Measurement("speed-up", other.name, "x", (), other.note) for other in every if not other.module]
-    found += [measurement for name in PERIODS for measurement in period(machine, name)]
+        found += networks(machine, name, data, DENSITIES, batches(machine))
+    found += period(machine, "wrn-22-2")
     for batch in batches(machine):
         found += layers.measure(machine, batch, threads(machine, batch))
     return found
+
+
+def section_13(machine: Machine) -> list[Measurement]:
+    """The same of the network that the report's section 13 trains, at the densities of its runs."""
+    found = networks(machine, "wrn-10-1", "cifar10", (DENSITY, EQUAL_TIME), batches(machine)[1:])
+    return found + period(machine, "wrn-10-1")
+
+
+def networks(
+    machine: Machine, name: str, data: str, densities: Iterable[float], sizes: Iterable[int]
+) -> list[Measurement]:
+    """A network beside smaller ones, both passes, at these sizes of a batch; and what could not be made."""
+    source = SOURCES[data]
+    dense = models.build(name, source.classes, channels=source.shape[0], rng=np.random.default_rng(0))
+    every = list(smaller(name, dense, source, densities))
+    others, found = [other for other in every if other.module], []
+    for batch in sizes:
+        for trains in (False, True):
+            found += _network(machine, name, dense, others, source, batch, trains)
+    return found + [Measurement("speed-up", other.name, "x", (), other.note) for other in every if not other.module]
 
 
 def period(machine: Machine, name: str) -> list[Measurement]:
@@ -85,7 +97,7 @@ def threads(machine: Machine, batch: int) -> int:
 def smaller(name: str, dense: nn.Module, source: Source) -> Iterator[Smaller]:
     """Networks with fewer hidden channels, made by `compact`, and of smaller width everywhere, as Small-Dense."""
     whole = flops.inference_flops(dense, source.shape)
-    for density in OF_SECTION_13.get(name, DENSITIES):
+    for density in densities:
         label = f"{name}, hidden channels, density {density}"
         try:
             twin = models.build(name, source.classes, channels=source.shape[0], rng=np.random.default_rng(0))
@@ -96,7 +108,7 @@ def smaller(name: str, dense: nn.Module, source: Source) -> Iterator[Smaller]:
             continue
         made = compact(twin, sparse)
         yield Smaller(label, made, _share(flops.inference_flops(made, source.shape) / whole))
-    for density in OF_SECTION_13.get(name, DENSITIES):
+    for density in densities:
         rng = np.random.default_rng(0)
         made = models.build(name, source.classes, math.sqrt(density), source.shape[0], rng=rng)
         label = f"{name}, all widths, density {density}"

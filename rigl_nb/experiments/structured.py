@@ -4,7 +4,7 @@ from rigl_nb.experiments.profiles import Profile, Row
 from rigl_nb.spec import RunSpec
 
 DENSITY = 0.2
-EQUAL_TIME = 0.3  # of a Small-Dense whose training step takes no longer than that of DENSITY's channels, as measured
+EQUAL_TIME = 0.25  # of the largest Small-Dense tried whose step takes no longer than with DENSITY's channels, by clock
 HALF = 0.5  # the one density of 2:4
 
 

@@ -20,7 +20,7 @@ from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import STYLE, Picture, method_style
 from rigl_nb.runs.terminal import count
 
-PART, NETWORK = "structure", "wrn-10-1"  # of the benchmarks; that of this section's runs
+PARTS, NETWORK = ("section-13", "structure"), "wrn-10-1"  # of the benchmarks; that of this section's runs
 MARKERS = {"weight": "o", "kernel": "s", "channel": "D", "fan-in": "^", "2:4": "P"}
 
 
@@ -44,12 +44,14 @@ def measured(folder: Path | None = None) -> Measured:
     """The newest measurement of structures in a folder of the benchmarks' files; ValueError without any."""
     folder = paths.ROOT / "benchmarks" / "results" if folder is None else folder
     files = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
-    there = [(file["parts"][PART], file) for file in files if PART in file["parts"]]
+    there = [(file, [file["parts"][name] for name in PARTS]) for file in files if set(PARTS) <= file["parts"].keys()]
     if not there:
-        raise ValueError(f"{folder} has no times of structures: run python -m benchmarks --only {PART}")
-    part, file = max(there, key=lambda one: one[0]["date"])
-    rows = pd.DataFrame(part["measurements"])[["quantity", "subject", "values", "note"]]
-    return Measured(file["hardware"], part["threads"], part["commit"], part["date"], rows)
+        raise ValueError(f"{folder} has no times of structures: run python -m benchmarks --only {' '.join(PARTS)}")
+    file, parts = max(there, key=lambda one: one[1][0]["date"])
+    rows = pd.concat([pd.DataFrame(part["measurements"])[["quantity", "subject", "values", "note"]] for part in parts])
+    rows = rows.drop_duplicates(["quantity", "subject"])  # what the first part measures, the other may have had before
+    part = parts[0]
+    return Measured(file["hardware"], part["threads"], part["commit"], part["date"], rows.reset_index(drop=True))
 
 
 def about(found: Measured) -> str:
