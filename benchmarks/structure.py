@@ -94,7 +94,7 @@ def threads(machine: Machine, batch: int) -> int:
     return 1 if batch == 1 else torch.get_num_threads()
 
 
-def smaller(name: str, dense: nn.Module, source: Source) -> Iterator[Smaller]:
+def smaller(name: str, dense: nn.Module, source, densities: Iterable[float]) -> Iterator[Smaller]:
     """Networks with fewer hidden channels, made by `compact`, and of smaller width everywhere, as Small-Dense."""
     whole = flops.inference_flops(dense, source.shape)
     for density in densities:
