@@ -83,7 +83,7 @@ tables.plain(overview.runs(), "evidence")
 # ## Limitations
 #
 # - The full trainings need many GPU-hours. Until the ladder has a column for them, no claim is judged at full scale.
-# - Masks simulate sparsity, as in the report. Costs are counted, not timed.
+# - Masks simulate sparsity, as in the report: costs are counted. [Notebook 13](13_speed.ipynb) times what structure gains.
 # - Activations are bfloat16 on machines that have it; the report's were float32.
 # - Two data sets of small images, and one text.
 #

@@ -71,7 +71,9 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
         if found:
             words = Counter(answer.word for answer in found)
             shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
-            line = f"**Our `{scale}` runs** ({PROFILES[scale].about}): of {count(len(found), 'claim')}, {shown}."
+            data = {cell.data for answer in found for cell in answer.claim.cells if cell not in answer.missing}
+            about = shared.words(PROFILES[scale], data)
+            line = f"**Our `{scale}` runs** ({about}): of {count(len(found), 'claim')}, {shown}."
             same = [answer for answer in found if answer.outcome == judge.SUPPORTED]
             if longer := sum(_longer(answer) for answer in same):
                 which = "All of these" if longer == len(same) else f"{longer} of these {len(same)}"

@@ -28,11 +28,17 @@ def sizes(name: str) -> str:
     text = any(SOURCES[spec.data].text for plan in found.values() for spec in plan.specs)
     for profile, plan in found.items():
         first, runs = next(iter(plan.specs), None), len(plan.specs) + len(plan.future)
-        about = grids.PROFILES[profile].about
+        about = words(grids.PROFILES[profile], {spec.data for spec in plan.specs})
         if text:  # a profile's words are about images
             about = f"{first.data}, {first.model}, {count(first.total_epochs, 'epoch')}" if first else "nothing"
         lines.append(f"{profile:6} {about}, {runs} runs")
     return "\n".join(lines)
+
+
+def words(profile: grids.Profile, data: set[str]) -> str:
+    """The profile's words, without those on data that are not here."""
+    others = {name for name, short in grids.DATA.items() if data and short not in data}
+    return "; ".join(part for part in profile.about.split("; ") if part.partition(",")[0] not in others)
 
 
 def plans(name: str, profiles: Iterable[str] = grids.EVIDENCE) -> dict[str, grids.Plan]:

@@ -69,8 +69,8 @@ def test_the_published_times_have_every_form_that_the_notebook_shows():
 def test_networks_have_a_row_for_each_form_and_a_column_for_each_clock(measured):
     table = structured.networks(measured, "wrn-10-1").set_index("form")
     assert table.columns.tolist() == ["FLOPs", STEP.removeprefix("speed-up, "), "forward, batch 1, 1 thread"]
-    assert table.iloc[0].tolist()[:2] == ["21.6 %", "2.05× [1.98,\xa02.12]"]
-    assert table.loc["all widths, density 0.2", "forward, batch 1, 1 thread"] == "1.50× [1.50,\xa01.50]"
+    assert table.iloc[0].tolist()[:2] == ["21.6\xa0%", "2.05× [1.98,\xa02.12]"]
+    assert table.loc["all widths at 0.2", "forward, batch 1, 1 thread"] == "1.50× [1.50,\xa01.50]"
 
 
 def test_layers_have_a_dash_where_a_form_was_not_measured(measured):
