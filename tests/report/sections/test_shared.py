@@ -118,7 +118,7 @@ def test_printed_values_stand_beside_the_reports_data_and_network_only(local, mo
 
 @pytest.mark.parametrize(
     ("profile", "same"),
-    [("smoke", (False, False)), ("quick", (False, True)), ("short", (True,) * 2), ("paper", (True,) * 2)],
+    [("smoke", (False, False)), ("quick", (False, False)), ("short", (True,) * 2), ("paper", (True,) * 2)],
 )
 def test_a_profile_knows_where_it_stands_in_for_the_report(profile, same):
     assert tuple(map(grids.PROFILES[profile].as_report, ("cifar10", "cifar100"))) == same
@@ -167,3 +167,11 @@ def test_banner_counts_the_runs_to_come():
 
 def test_a_profile_without_runs_has_none_missing():
     assert shared.shares({"quick": runs({RANDOM: [90.0]}).iloc[:0]}, section="05_2") == "- **quick**: no runs"
+
+
+def test_a_profile_is_told_in_the_words_of_the_data_at_hand():
+    quick = grids.PROFILES["quick"]
+    assert shared.words(quick, {"cifar10"}) == "CIFAR-10, WRN-10-1, 3 epochs"
+    assert shared.words(quick, {"cifar100"}) == "CIFAR-100, a small ResNet, 5 epochs"
+    assert shared.words(quick, {"cifar10", "cifar100"}) == shared.words(quick, set()) == quick.about
+    assert shared.words(grids.PROFILES["smoke"], {"digits"}) == grids.PROFILES["smoke"].about
