@@ -37,8 +37,7 @@ from rigl_nb.sparsifier import Sparsifier
 # {cite}`lasby2024`, Chase {cite}`yin2023`, and PyTorch's own pages.
 
 # %%
-others = grids.published("speedups").drop(columns="cite")
-tables.plain(others, "others")
+tables.plain(grids.published("speedups"), "others")
 
 # %% [markdown]
 # ## Why single weights gain nothing

@@ -16,6 +16,7 @@ from rigl_nb.masking.channels import Channel
 from rigl_nb.sparsifier import Sparsifier
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)  # channel by channel: others would see what is left out
+MIXING = (nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.Softmax, nn.Softmax2d)  # also without parameters
 LAYERS = (*NORMS, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SIZES = ("num_features", "in_features", "out_features", "in_channels", "out_channels", "groups")  # that they tell
 
@@ -72,6 +73,11 @@ def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:
     bottleneck ResNets, and any other model whose widths are only in its layers; `model` itself stays as it is. Raises
     ValueError for masks of another structure, in which no channel is dead, and for a model that is not under them.
     """
+    _channels(sparsifier)
+    if sparsifier.left_out and not _own(model, sparsifier):
+        raise ValueError(
+            "the sparsifier's own model is compact for now: call expand(sparsifier) before another one's turn"
+        )
     small = copy.deepcopy(model)
     for path, part in kept(model, sparsifier).items() if not sparsifier.left_out else ():
         module = small.get_submodule(path)
@@ -86,13 +92,15 @@ def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
     """Make a model compact in place, or whole where the next step updates its masks: call it before a forward pass.
 
     The same modules, parameters and optimizer then hold live channels alone, with the optimizer's buffers; gradients of
-    before are gone, and a step is an ordinary one. The training is the masked one, as for `compact`, where the
-    optimizer moves every entry by itself, and where nothing looks at all gradients together: a norm for clipping counts
-    those of dead channels, which a compact model does not have. Whoever saves, averages or replaces weights calls
-    `expand` before. It does not go with DistributedDataParallel, which knows one size. Raises ValueError for what has
+    before are gone, so never call it between a backward pass and its step. A step is an ordinary one. The training is
+    the masked one, as for `compact`, where the optimizer moves every entry by itself, and where nothing looks at all
+    gradients together: a norm for clipping counts those of dead channels, which a compact model does not have. Whoever
+    saves, averages or replaces weights calls `expand` before. It does not go with DistributedDataParallel, which knows one size. Raises ValueError for what has
     no compact model, and for an optimizer that looks at whole weights.
     """
     _channels(sparsifier)
+    if not _own(model, sparsifier):
+        raise ValueError(f"model {type(model).__name__} does not hold the sparsifier's parameters: resize that one")
     if sparsifier.update_due:
         expand(sparsifier)
     elif not sparsifier.left_out:
@@ -106,6 +114,7 @@ def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
 @torch.no_grad()
 def expand(sparsifier: Sparsifier) -> None:
     """Put all channels back into a model that `resize` made compact, with what the live ones have learnt."""
+    _check(sparsifier)
     for one in sparsifier.left_out:
         kept = {key: _filled(one, key, values) for key, values in _kept(sparsifier.optimizer, one.tensor).items()}
         counts = one.tensor.grad is not None and not sparsifier.update_due  # which wants those of dead channels too
@@ -158,6 +167,8 @@ def _kept(optimizer: Optimizer, tensor: Tensor) -> dict[str, Tensor]:
 def _put(optimizer: Optimizer, one: Whole, data: Tensor, kept: Mapping[str, Tensor], gradient: Tensor | None) -> None:
     """Give a parameter or buffer other data, with what goes along; an optimizer's state that was asked for stays."""
     one.tensor.grad = None
+    other = torch.float16 if data.dtype == torch.float32 else torch.float32
+    one.tensor.data = data.new_empty(0, dtype=other)  # with another type, autograd forgets the size it has seen
     one.tensor.data = data
     one.tensor.grad = gradient
     if kept:
@@ -183,13 +194,32 @@ def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
         columns = live.repeat_interleave(mask.shape[1] // len(live)).nonzero()[:, 0]
         parts[group.reader] = Part(parts.get(group.reader, Part()).rows, columns)
     for module in map(model.get_submodule, parts):
-        if not isinstance(module, LAYERS) and any(True for _ in module.parameters(recurse=False)):
+        mixes = isinstance(module, MIXING) or any(True for _ in module.parameters(recurse=False))
+        if not isinstance(module, LAYERS) and mixes:
             raise ValueError(f"{type(module).__name__} has no compact model: it is not known to see each channel alone")
     return parts
 
 
+def _own(model: nn.Module, sparsifier: Sparsifier) -> bool:
+    """Whether the sparsifier's parameters are this model's, not those of a copy."""
+    return {id(weight) for weight in sparsifier.weights.values()} <= {id(p) for p in model.parameters()}
+
+
+def _check(sparsifier: Sparsifier) -> None:
+    """ValueError where the arguments have changed places."""
+    if not isinstance(sparsifier, Sparsifier):
+        raise ValueError(f"{type(sparsifier).__name__} is no Sparsifier: resize(model, sparsifier), expand(sparsifier)")
+
+
+def _check(sparsifier: Sparsifier) -> None:
+    """ValueError where the arguments have changed places."""
+    if not isinstance(sparsifier, Sparsifier):
+        raise ValueError(f"{type(sparsifier).__name__} is no Sparsifier: resize(model, sparsifier), expand(sparsifier)")
+
+
 def _channels(sparsifier: Sparsifier) -> Channel:
     """The structure; ValueError where it is not of channels."""
+    _check(sparsifier)
     if not isinstance(sparsifier.structure, Channel):
         why = "its masks leave no whole channel out: make the Sparsifier with structure='channel'"
         raise ValueError(f"structure {sparsifier.structure.name} has no compact model: {why}")

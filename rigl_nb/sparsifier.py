@@ -200,7 +200,11 @@ class Sparsifier(Moving):
             self.generator = rng.on(device).manual_seed(self.generator.initial_seed())
 
     def state_dict(self) -> dict:
-        """Masks (boolean, by parameter name), the iteration and the state of random growth; fractions carried on."""
+        """Masks (boolean, by parameter name), the iteration and the state of random growth; fractions carried on.
+
+        ValueError while `compact.resize` keeps the model small: its own state would lack the dead channels.
+        """
+        self.whole("a state")
         state = {"masks": dict(self.masks), "iteration": self.iteration, "generator": self.generator.get_state()}
         return state | ({"carry": dict(self.carry)} if self.structure.carries else {})
 

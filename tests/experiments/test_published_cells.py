@@ -74,7 +74,11 @@ def comparison(row: Row) -> tuple[Row, Row]:
 
 def table1(row: Row) -> tuple[Row, Row]:
     off = Decimal(row["accuracy_report"]) - Decimal(row["accuracy_original"])
-    values = {"report": row["accuracy_report"], "original": row["accuracy_original"], "report − original": f"{off:+}"}
+    values = {
+        "report": row["accuracy_report"],
+        "original": row["accuracy_original"],
+        "report − original": f"{off:+}".replace("-", "−"),
+    }
     return {"density": density(row), "method": method(row)}, values
 
 

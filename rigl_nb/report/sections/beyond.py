@@ -22,6 +22,7 @@ from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
 from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import METHOD_STYLE, STYLE, Picture
+from rigl_nb.report.sections import shared
 from rigl_nb.report.sections.beyond_family import REFERENCE, member, signed
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
@@ -138,7 +139,9 @@ def outcome(found: Search) -> str:
         )
     lines.append(_answer(judged))
     if name != grids.EVIDENCE[0]:
-        lines.append(f"These runs ({found.profile.about}) decide nothing for the report's training.")
+        lines.append(
+            f"These runs ({shared.words(found.profile, {'cifar10'})}) decide nothing for the report's training."
+        )
     return "\n".join(lines)
 
 

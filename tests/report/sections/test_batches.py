@@ -72,8 +72,8 @@ def test_later_trials_wait_for_the_batch_before():
 
 
 def test_tables_have_a_row_for_each_section_and_each_number_of_devices():
-    costs = batches.costs(["smoke", "quick"], HERE)
-    assert len(costs) == len(grids.SECTIONS) and costs.loc[costs["section"] == "5.2", "quick: runs"].item() == "–"
+    costs = batches.costs(["smoke", "short"], HERE)
+    assert len(costs) == len(grids.SECTIONS) and costs.loc[costs["section"] == "12", "short: runs"].item() == "–"
     plans = batches.makespans({"smoke": batches.campaign("smoke", HERE)}, (1, 4))
     assert plans["idle"].iloc[0] == "0.0%" and list(plans["devices"]) == ["1", "4"]
 

@@ -80,7 +80,9 @@ def test_small_and_full_runs_speak_where_there_are_any():
     )
     assert not any(line.startswith(("Not supported", "**No claim")) for line in found)
     (quick,) = [line for line in found if line.startswith("**Our `quick` runs**")]
-    assert quick.endswith(f"({PROFILES['quick'].about.partition(';')[0]}): of 3 claims, 2 cannot tell, 1 same direction.")
+    assert quick.endswith(
+        f"({PROFILES['quick'].about.partition(';')[0]}): of 3 claims, 2 cannot tell, 1 same direction."
+    )
     assert not any("`short`" in line for line in found)
     assert found[-2] == "**At the report's length**: 1 reproduced, 1 contradicted."
 
