@@ -30,11 +30,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torchvision
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from rigl_nb import data, flops, masks, methods, models, rng, schedules
+from rigl_nb.compact import compact, expand, resize
 from rigl_nb.distributions import DISTRIBUTIONS, counts
+from rigl_nb.masking.channels import Channel
 from rigl_nb.report.figures import tables
 from rigl_nb.runs import engine
 from rigl_nb.runs.store import Store
@@ -534,6 +537,36 @@ for name, value in seconds.items():
 # are dropped, `rigl_nb.compact` makes the smaller network, and its `resize` trains that one between updates. Kernels for
 # unstructured sparse matrices exist as well, but PyTorch's convolutions use none. The masks themselves cost some passes
 # over the weights at every step: nothing beside a convolution, but felt where wide linear layers see few examples.
+#
+# ### How do I train at the speed of live channels?
+#
+# Say which channels are hidden: what computes them, the norms between, and the one layer that reads them, by their names
+# in the model. (`deploy.groups.hidden_groups` finds them in a model that somebody else wrote, and checks them; a list of
+# your own is not checked.) Then call `resize` before each forward pass. It keeps the model small while no update is due.
+
+
+# %%
+layers = [nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 8, 3)]
+conv = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 4 * 4, 10))
+optimizer = torch.optim.SGD(conv.parameters(), lr=0.1, momentum=0.9)
+channels = Channel(groups=[("0", "1", "3")])  # computed, normalised, read
+options = {"structure": channels, "delta_t": 20, "t_end": 300}
+sparse = Sparsifier(conv, optimizer, "RigL", "Random", density=0.6, **options)
+widths = []
+for _ in range(60):
+    rows = torch.randint(len(labels), (64,))
+    optimizer.zero_grad()
+    resize(conv, sparse)
+    widths.append(conv[0].out_channels)
+    F.cross_entropy(conv(pixels[rows, None]), labels[rows]).backward()
+    sparse.step()
+expand(sparse)  # whole again: to be saved, averaged or looked at
+print("channels trained:", sorted(set(widths)), "whole:", widths.count(16), "times")
+print("to be deployed:", compact(conv, sparse)[0])
+
+# %% [markdown]
+# What is deployed is an ordinary network: `deploy.export.export` writes it as ONNX, `deploy.speed.speed_up` says how much
+# faster it is here. [Notebook 13](13_speed.ipynb) measures what channels gain, and what they cost.
 #
 # ### Do weight decay or momentum revive inactive weights?
 #

@@ -95,8 +95,9 @@ def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
     before are gone, so never call it between a backward pass and its step. A step is an ordinary one. The training is
     the masked one, as for `compact`, where the optimizer moves every entry by itself, and where nothing looks at all
     gradients together: a norm for clipping counts those of dead channels, which a compact model does not have. Whoever
-    saves, averages or replaces weights calls `expand` before. It does not go with DistributedDataParallel, which knows one size. Raises ValueError for what has
-    no compact model, and for an optimizer that looks at whole weights.
+    saves, averages or replaces weights calls `expand` before. It does not go with DistributedDataParallel, which knows
+    one size. Raises ValueError for a model that is not the sparsifier's or has no compact one, and for an optimizer
+    that looks at whole weights.
     """
     _channels(sparsifier)
     if not _own(model, sparsifier):
@@ -203,12 +204,6 @@ def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
 def _own(model: nn.Module, sparsifier: Sparsifier) -> bool:
     """Whether the sparsifier's parameters are this model's, not those of a copy."""
     return {id(weight) for weight in sparsifier.weights.values()} <= {id(p) for p in model.parameters()}
-
-
-def _check(sparsifier: Sparsifier) -> None:
-    """ValueError where the arguments have changed places."""
-    if not isinstance(sparsifier, Sparsifier):
-        raise ValueError(f"{type(sparsifier).__name__} is no Sparsifier: resize(model, sparsifier), expand(sparsifier)")
 
 
 def _check(sparsifier: Sparsifier) -> None:
