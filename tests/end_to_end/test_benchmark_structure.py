@@ -69,6 +69,7 @@ def timed(monkeypatch):
 
     monkeypatch.setattr(layers, "within_reason", within)
     monkeypatch.setattr(structure, "within_reason", within)
+    monkeypatch.setattr(structure, "period", lambda machine, name: [])
     return seconds, threads
 
 
@@ -98,7 +99,7 @@ def test_the_smaller_networks_are_as_small_as_they_say():
     source = SOURCES["cifar10"]
     dense = models.build("wrn-16-2", 10, rng=np.random.default_rng(0))
     whole = sum(weight.numel() for weight in models.maskable(dense).values())
-    found = list(structure.smaller("wrn-16-2", dense, source))
+    found = list(structure.smaller("wrn-16-2", dense, source, structure.DENSITIES))
     assert [other.name.split(", ")[1:] for other in found] == [
         [kind, f"density {density}"] for kind in ("hidden channels", "all widths") for density in structure.DENSITIES
     ]
@@ -109,7 +110,9 @@ def test_the_smaller_networks_are_as_small_as_they_say():
         share = flops.inference_flops(other.module, source.shape) / flops.inference_flops(dense, source.shape)
         assert other.note == f"{100 * share:.1f} % of the FLOPs"
     bottlenecks = models.build("resnet14-8", 10, rng=np.random.default_rng(0))
-    refused = [other for other in structure.smaller("resnet14-8", bottlenecks, source) if other.module is None]
+    refused = [
+        other for other in structure.smaller("resnet14-8", bottlenecks, source, (0.1, 0.2, 0.5)) if other.module is None
+    ]
     assert [other.name for other in refused] == [f"resnet14-8, hidden channels, density {d}" for d in (0.1, 0.2)]
     assert all("not measured: density" in other.note for other in refused)
 
@@ -135,3 +138,20 @@ def test_what_a_device_does_not_compute_is_left_out_with_the_reason(monkeypatch,
 @pytest.mark.parametrize(("once", "steps"), [(1.0, 1), (0.02, 1), (0.001, 20), (1e-6, 200)])
 def test_blocks_are_long_enough_for_a_clock(once, steps):
     assert timing.block(once) == steps
+
+
+@pytest.mark.parametrize("name", structure.PERIODS)
+def test_a_training_is_timed_from_update_to_update(monkeypatch, name):
+    """Both trainings go through the iteration that updates; the compact one is small in all others."""
+    asked = []
+
+    def interleaved(arms, rounds, synchronise, steps, **_):
+        asked.append(steps)
+        widths = {label: [next(arm.args[0]).step for _ in range(2)] for label, arm in arms.items()}
+        assert widths == {"masked": [2, 3], "compact": [2, 3]}
+        return {"masked": [4.0, 9.0], "compact": [2.0, 3.0]}
+
+    monkeypatch.setattr(structure, "interleaved", interleaved)
+    masked, gained = structure.period(QUICK, name)
+    assert asked == [structure.PERIODS[name][1]] and masked.values == (4.0, 9.0) and gained.values == (2.0, 3.0)
+    assert gained.subject == f"{name}, hidden channels, density {structure.PERIODS[name][0]}"
