@@ -5,7 +5,6 @@ It is made once, by `compact`; or again and again while the network trains, in i
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,55 +12,13 @@ from torch.optim import Optimizer
 
 from rigl_nb.masking import optimizers
 from rigl_nb.masking.channels import Channel
+from rigl_nb.masking.parts import Part, Whole
 from rigl_nb.sparsifier import Sparsifier
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)  # channel by channel: others would see what is left out
 MIXING = (nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.Softmax, nn.Softmax2d)  # also without parameters
 LAYERS = (*NORMS, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SIZES = ("num_features", "in_features", "out_features", "in_channels", "out_channels", "groups")  # that they tell
-
-
-@dataclass(frozen=True)
-class Part:
-    """What stays of a module's tensors: rows and columns by index, None where all do."""
-
-    rows: Tensor | None = None
-    columns: Tensor | None = None  # blocks of columns where a flattening lies between: indices of single ones
-
-    def of(self, values: Tensor) -> Tensor:
-        """The part of a parameter or buffer; one with no dimension counts batches, say, and is taken whole."""
-        found = values
-        if self.rows is not None and found.ndim:
-            found = found.index_select(0, self.rows.to(values.device))
-        if self.columns is not None and found.ndim > 1:  # a bias has no columns
-            found = found.index_select(1, self.columns.to(values.device))
-        if found.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-            found = found.contiguous(memory_format=torch.channels_last)
-        return found.clone() if found is values else found
-
-    def into(self, whole: Tensor, values: Tensor) -> None:
-        """Write values of the part to where `of` takes them from."""
-        index = [slice(None) if side is None else side.to(whole.device) for side in (self.rows, self.columns)]
-        if whole.ndim > 1 and None not in (self.rows, self.columns):
-            index[0] = index[0][:, None]
-        whole[tuple(index[: whole.ndim])] = values
-
-    def cuts(self, values: Tensor) -> bool:
-        """Whether a parameter or buffer has rows or columns of which some stay out."""
-        return values.ndim > 0 and (self.rows is not None or (self.columns is not None and values.ndim > 1))
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A parameter or buffer of a model that is compact for now, as it was with all channels."""
-
-    tensor: Tensor  # the model's, which holds the part
-    part: Part
-    data: Tensor
-    kept: Mapping[str, Tensor]  # by the optimizer, of every entry of it
-    starts: Mapping[str, float]  # what such a buffer starts from
-    module: nn.Module
-    sizes: Mapping[str, int]  # that the module told
 
 
 def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:

@@ -73,12 +73,8 @@ def comparison(row: Row) -> tuple[Row, Row]:
 
 
 def table1(row: Row) -> tuple[Row, Row]:
-    off = Decimal(row["accuracy_report"]) - Decimal(row["accuracy_original"])
-    values = {
-        "report": row["accuracy_report"],
-        "original": row["accuracy_original"],
-        "report − original": f"{off:+}".replace("-", "−"),
-    }
+    off = f"{Decimal(row['accuracy_report']) - Decimal(row['accuracy_original']):+}".replace("-", "−")
+    values = {"report": row["accuracy_report"], "original": row["accuracy_original"], "report − original": off}
     return {"density": density(row), "method": method(row)}, values
 
 

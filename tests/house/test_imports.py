@@ -16,8 +16,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "science": "paths checks rng distributions schedules masks models.layers models.products models.convolutional"
     " models.recurrent models flops data.text data.sources data methods execution.devices execution execution.cores"
     " execution.graph"
-    " masking.optimizers masking.structures masking.channels masking.patterns masking.resting masking.masked"
-    " masking.moving masking sparsifier compact deploy.speed deploy.export deploy.groups"
+    " masking.optimizers masking.structures masking.channels masking.patterns masking.parts masking.resting"
+    " masking.masked masking.moving masking sparsifier compact deploy.speed deploy.export deploy.groups"
     " deploy.tensor_cores deploy published_code spec iteration train",
     "runs": "terminal record store cost probe attempt progress turns workers cluster batch watch schedule engine",
     "experiments": "profiles rows language structured equal_flops studies grids inventory",
