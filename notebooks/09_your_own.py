@@ -30,7 +30,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torchvision
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -546,12 +545,16 @@ for name, value in seconds.items():
 
 
 # %%
+from torch import nn
+
 layers = [nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 8, 3)]
 conv = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 4 * 4, 10))
 optimizer = torch.optim.SGD(conv.parameters(), lr=0.1, momentum=0.9)
 channels = Channel(groups=[("0", "1", "3")])  # computed, normalised, read
 options = {"structure": channels, "delta_t": 20, "t_end": 300}
 sparse = Sparsifier(conv, optimizer, "RigL", "Random", density=0.6, **options)
+
+# %%
 widths = []
 for _ in range(60):
     rows = torch.randint(len(labels), (64,))
