@@ -17,10 +17,10 @@ DRAWN = "bernoulli"  # counts by coins: such a run's layers keep no density on p
 
 
 def constant(spec: RunSpec) -> bool:
-    """Whether every layer keeps the density that the specification alone gives it."""
+    """Whether every layer keeps the density that the specification alone gives it; asked of masks of single weights."""
     method = methods.get(spec.method)
     kept = method.start in ("sparse", "none") and method.share is None
-    return kept and spec.parent is None and DRAWN not in spec.published_code
+    return kept and spec.parent is None and spec.structure == "weight" and DRAWN not in spec.published_code
 
 
 def expected(spec: RunSpec) -> tuple[float, float]:

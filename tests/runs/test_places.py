@@ -117,7 +117,7 @@ def test_wrong_options_are_named(call, local, options, said):
 
 def test_options_name_the_place(call, local, tiny, monkeypatch):
     given = []
-    monkeypatch.setattr(engine, "campaign", lambda *a, workers, **k: given.append(workers) or engine.Summary(1, {}))
+    monkeypatch.setattr(engine, "campaign", lambda *a, **k: given.append(a[4]) or engine.Summary(1, {}))
     for options in (["--scheduler", "tcp://node-1:8786"], ["--slurm", "partition=gpu,gpus=1"], ["--workers", "3"]):
         assert call("run", *options, "--jobs-per-gpu", "2", "--dashboard", "0.0.0.0:8787")[0] == 0
     assert [(str(one), one.jobs, one.dashboard) for one in given] == [
@@ -128,7 +128,7 @@ def test_options_name_the_place(call, local, tiny, monkeypatch):
 def test_without_dask_the_command_trains_in_this_process(call, local, tiny, monkeypatch):
     given = []
     monkeypatch.setattr("rigl_nb.cli.commands.installed", lambda: False)
-    monkeypatch.setattr(engine, "campaign", lambda *a, workers, **k: given.append(workers) or engine.Summary(1, {}))
+    monkeypatch.setattr(engine, "campaign", lambda *a, **k: given.append(a[4]) or engine.Summary(1, {}))
     assert call("run")[0] == 0 and given[0].alone
 
 

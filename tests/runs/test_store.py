@@ -163,7 +163,7 @@ def test_a_failure_is_kept_until_the_run_is_trained(store):
 # ---- the table
 
 COLUMNS = {
-    *("data", "model", "method", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed"),
+    *("data", "model", "method", "structure", "init", "density", "multiplier", "alpha", "delta_t", "epochs", "seed"),
     *("run_id", "config_id", "present", "test_accuracy", "validation_accuracy", "train_flops", "test_flops"),
     *("seconds", "collapsed", "test_bits"),
 }
