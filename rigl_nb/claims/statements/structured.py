@@ -1,4 +1,7 @@
-"""Section 13, ours: what the abstract says of structured sparsity, and what others found. Written before any run."""
+"""Section 13, ours: what the abstract says of structured sparsity, and what others found.
+
+Written before any run, but for the rival of equal time: the first runs were there when a better timing chose another.
+"""
 
 from rigl_nb.claims.claim import MATCH_MARGIN, Cell, Claim
 from rigl_nb.experiments.structured import DENSITY, EQUAL_TIME

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rigl_nb import paths
 from rigl_nb.claims.claim import Cell, places
+from rigl_nb.deploy.speed import Spread
 from rigl_nb.experiments.structured import DENSITY, EQUAL_TIME
 from rigl_nb.report.figures import tables
 from rigl_nb.report.figures.style import STYLE, Picture, method_style
@@ -88,13 +89,12 @@ def layers(found: Measured) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def times(values: Iterable[float]) -> str:
+def times(values: Sequence[float]) -> str:
     """Format "2.05× [2.01, 2.10]": the median and the middle half."""
-    values = list(values)
     if not values:
         return tables.NONE
-    low, high = np.quantile(values, (0.25, 0.75))
-    return f"{median(values):.2f}× [{low:.2f}, {high:.2f}]".replace(", ", ",\N{NO-BREAK SPACE}")
+    spread = Spread.of(values)
+    return f"{spread.median:.2f}× [{spread.low:.2f},\N{NO-BREAK SPACE}{spread.high:.2f}]"
 
 
 def trainings(found: Measured) -> pd.DataFrame:
@@ -109,9 +109,9 @@ def trainings(found: Measured) -> pd.DataFrame:
     )
 
 
-def seconds(found: Measured) -> dict[str, float]:
+def shares(found: Measured) -> dict[str, float]:
     """By row name and density: the time of a training step as a share of the dense one's, where it was measured."""
-    what = f"speed-up, training step, batch 128, {found.threads} thread{'s' if found.threads > 1 else ''}"
+    what = f"speed-up, training step, batch 128, {count(found.threads, 'thread')}"
     forms = {
         Cell("Small-Dense", None, DENSITY).label: f"all widths, density {DENSITY}",
         Cell("Small-Dense", None, EQUAL_TIME).label: f"all widths, density {EQUAL_TIME}",
@@ -126,11 +126,11 @@ def seconds(found: Measured) -> dict[str, float]:
 
 def accuracy(runs: pd.DataFrame, found: Measured) -> pd.DataFrame:
     """A row for each cell: test accuracy, and the time of a training step, which is 1 where masks only put zeros."""
-    present, shares = runs[runs["present"].astype(bool)], seconds(found)
+    present, time = runs[runs["present"].astype(bool)], shares(found)
     rows = []
     for cell, there in places(present).items():
         values = present["test_accuracy"].iloc[there].to_numpy(float)
-        masked = cell.structure != "channel" and cell.method != "Small-Dense"
+        whole = cell.structure != "channel" and cell.method != "Small-Dense"  # zeros among as many weights, or none
         rows.append(
             {
                 "cell": cell,
@@ -138,7 +138,7 @@ def accuracy(runs: pd.DataFrame, found: Measured) -> pd.DataFrame:
                 "std": values.std(ddof=1) if len(values) > 1 else np.nan,
                 "n": len(values),
                 "flops": present["test_flops"].iloc[there].mean(),
-                "time": 1.0 if masked else shares.get(cell.label, np.nan),
+                "time": 1.0 if whole else time.get(cell.label, np.nan),
             }
         )
     return pd.DataFrame(rows, columns=["cell", "mean", "std", "n", "flops", "time"])

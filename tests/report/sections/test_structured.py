@@ -56,13 +56,13 @@ def test_no_measurement_is_an_error_with_the_way_out(tmp_path):
 
 def test_the_published_times_have_every_form_that_the_notebook_shows():
     found = structured.measured()
-    assert set(structured.seconds(found)) == {
+    assert set(structured.shares(found)) == {
         *("Small-Dense at 0.2", "Small-Dense at 0.25"),
         *(f"channel {method} at 0.2" for method in ("RigL", "Static", "SET")),
     }
     assert len(structured.networks(found)) == 6 and len(structured.trainings(found)) == 2
     assert {"masked", "CSR", "BSR", "gather", "channels", "SparseLab"} == set(structured.layers(found)["form"])
-    times = structured.seconds(found)
+    times = structured.shares(found)
     assert times["Small-Dense at 0.25"] <= times["channel RigL at 0.2"] < 1, "the rival of equal time takes no longer"
 
 
