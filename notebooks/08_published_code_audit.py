@@ -689,7 +689,9 @@ warm-up and decays | train_helper.py 52–57 | Pruning; CIFAR-100 | rate {max(au
 """
 
 # %% tags=["hide-input"]
+kernels = np.random.default_rng(0).normal(size=(10_000, 9))
 more = f"""
+signs cancel in a kernel's score | prune.py 147–151 | no number: kernels were tried, and left out | of 3 × 3 kernels of random weights that an update drops, {audit.signs_cancel(kernels):.0%} are larger than some that stay | mean |w|
 ticket never used | init_scheme.py 161–185 | Lottery, Table 5 group 3, after the rename | accuracy of guessing | asserted equal
 resume with a fresh mask | main.py 267–272 | resumed runs only | {small.density:.0%} of trained weights kept (density 0.2) | bit for bit
 FLOPs counted in training mode | helper.py 35–43 | Pruning, SNFS, SG, SM | {1 - 0.9**2:.0%} of the statistics is noise | from the masks

@@ -9,6 +9,12 @@ def choice(name: str, value: object, allowed) -> None:
         raise ValueError(f"{name} {value!r} is unknown: allowed are {', '.join(allowed)}")
 
 
+def kind(name: str, value: object, wanted: type) -> None:
+    """Raise ValueError unless the value is of that type."""
+    if not isinstance(value, wanted):
+        raise ValueError(f"{name} {type(value).__name__} is not allowed: it must be a {wanted.__name__}")
+
+
 def at_least(name: str, value: object, low: int, why: str = "") -> None:
     """Raise ValueError unless the value is a whole number of at least `low`, Python's or numpy's."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < low:

@@ -5,6 +5,7 @@ Only a run that names a behaviour (`RunSpec.published_code`) comes here; `Sparsi
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -24,6 +25,7 @@ BEHAVIOURS = {
     "zero-ties": "weights of exactly 0 count as inactive ones when dropping, so more than asked may go; and active "
     "connections as candidates of gradient 0 when growing, so fewer may come",
     "capped-shares": "redistribution fills no layer beyond 0.99 of its room, and cuts fractions of a weight off",
+    "signed-kernels": "structure kernel ranks by |mean w| and |mean g|, in which signs cancel",
 }
 
 
@@ -35,8 +37,7 @@ class PublishedCode(Sparsifier):
         for name in sorted(self.behaviours):
             checks.choice("behaviour", name, BEHAVIOURS)
         super().__init__(*arguments, **options)
-        if self.structure.name != "weight":
-            raise ValueError(f"structure {self.structure.name} is not allowed: the behaviours are those of weights")
+        check_structure(self.structure.name, self.behaviours)
         self.first, self.errors, self._chosen = sum(self.active.values()), [], {}
 
     @property
@@ -55,18 +56,29 @@ class PublishedCode(Sparsifier):
                 self.weights[name].data.masked_fill_(chosen, 0)
         self.errors.append(self.first - sum(self.active.values()))
 
-    def dropped(self) -> dict[str, int]:
-        """How many connections each layer is to drop."""
-        sizes, spared = dict(self.active), "spared-layers" in self.behaviours
-        if spared:
+    def layers(self, moving: Sequence[str]) -> dict[str, methods.Layer]:
+        """What the rules see of these layers."""
+        found = super().layers(moving)
+        if "signed-kernels" not in self.behaviours:
+            return found
+        return {n: replace(one, weight=averaged(one.weight), grad=averaged(one.grad)) for n, one in found.items()}
+
+    def quotas(self) -> dict[str, float]:
+        """How much of each layer is to go, before it is made whole."""
+        found = super().quotas()
+        if "spared-layers" in self.behaviours:
             sizes = {name: int(torch.count_nonzero(weight)) for name, weight in self.weights.items()}
-        mean, found = fmean(sizes.values()), {}
-        for name, active in self.active.items():
-            rate, sparsity = self.drop_fraction, 1 - active / self.masks[name].numel()
-            if spared and sparsity < 0.2 and sizes[name] > mean:
-                rate = min(rate, sparsity)
-            found[name] = (math.ceil if "ceil" in self.behaviours else math.floor)(rate * active)
+            mean = fmean(sizes.values())
+            for name, active in self.active.items():
+                sparsity = 1 - active / self.masks[name].numel()
+                if sparsity < 0.2 and sizes[name] > mean:
+                    found[name] = min(found[name], sparsity * active)
         return found
+
+    def dropped(self) -> dict[str, int]:
+        """How many connections, or kernels, each layer is to drop."""
+        rounded = math.ceil if "ceil" in self.behaviours else math.floor
+        return {name: rounded(quota) for name, quota in self.quotas().items()}
 
     def drop(self, layers: dict[str, methods.Layer]) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The masks that are left, and how many connections each has lost, which may be more than `dropped`."""
@@ -81,6 +93,8 @@ class PublishedCode(Sparsifier):
 
     def grow(self, name: str, score: Tensor, kept: Tensor, count: int) -> Tensor:
         """The mask with the entries of largest score, which ties may lead to active ones."""
+        if self.structure.name != "weight":
+            return super().grow(name, score, kept, count)
         eligible = ~kept
         if "zero-ties" in self.behaviours and self.method.growth is not methods.uniform_random:
             score, eligible = score.masked_fill(kept, 0), torch.ones_like(kept)
@@ -127,6 +141,21 @@ class PublishedCode(Sparsifier):
         first, errors = state["first"], list(state["errors"])
         super().load_state_dict(state)
         self.first, self.errors = first, errors
+
+
+def check_structure(structure: str, behaviours: Iterable[str]) -> None:
+    """ValueError for behaviours that are of another structure."""
+    for name in sorted(behaviours):
+        structures = {"signed-kernels": ("kernel",), "ceil": ("weight", "kernel")}.get(name, ("weight",))
+        if structure not in structures:
+            way = f"take structure {' or '.join(structures)}"
+            raise ValueError(f"published_code {name!r} is not allowed with structure {structure}: {way}")
+
+
+def averaged(values: Tensor) -> Tensor:
+    """Each entry the mean of its kernel: of a linear layer, itself."""
+    means = values.reshape(*values.shape[:2], -1).mean(2)
+    return means.view(*means.shape, *[1] * (values.ndim - 2)).expand_as(values)
 
 
 def capped_shares(total: float, statistics: Sequence[float], room: Sequence[int]) -> list[int]:

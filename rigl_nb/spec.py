@@ -14,7 +14,7 @@ from rigl_nb import checks, methods, models
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.masking import patterns
-from rigl_nb.published_code import BEHAVIOURS
+from rigl_nb.published_code import BEHAVIOURS, check_structure
 
 SCHEMA = 1  # raised when an algorithm computes something else: old records are then not found
 FIELDS = ("model", "validation", "weight_decay", "decay_every", "warmup", "label_smoothing")
@@ -108,9 +108,9 @@ class RunSpec:
         if self.channels_multiple != 1 and self.structure != "channel":
             what = f"structure {self.structure} counts no channels, take structure='channel'"
             raise ValueError(f"channels_multiple {self.channels_multiple} is not allowed: {what}")
-        for name, given in {"parent": self.parent, "published_code": self.published_code}.items():
-            if given and self.structure != "weight":
-                raise ValueError(f"{name} is not allowed with structure {self.structure}: its masks are of weights")
+        check_structure(self.structure, self.published_code)
+        if self.parent and self.structure != "weight":
+            raise ValueError(f"parent is not allowed with structure {self.structure}: its masks are of weights")
 
     def _default(self, name: str, value: object) -> None:
         if getattr(self, name) is None:

@@ -20,6 +20,8 @@ def export(model: nn.Module, example: Tensor, path: Path | str) -> Path:
     type. A `.pt2` is what `torch.export.load` reads. The model stays as it is. Raises ValueError for another ending,
     where a package is missing, and for a model that torch cannot trace or that needs the batch's size.
     """
+    checks.kind("model", model, nn.Module)
+    checks.kind("example", example, Tensor)
     path, name = Path(path), type(model).__name__
     checks.choice("the ending", path.suffix, KINDS)
     if path.suffix == ".onnx" and (missing := [one for one in WRITERS if importlib.util.find_spec(one) is None]):

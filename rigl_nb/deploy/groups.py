@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rigl_nb import checks
 from rigl_nb.masking.channels import READERS, hidden
 
 TRIES = 2  # cuts of the channels into halves, of which a check changes each
@@ -27,6 +28,7 @@ def hidden_groups(model: nn.Module, example: Tensor, writers: Iterable[str] = ()
     """
     if importlib.util.find_spec("torch_pruning") is None:
         raise ValueError("hidden_groups needs torch-pruning: install it by pip install 'rigl_nb[tracing]'")
+    checks.kind("model", model, nn.Module)
     twin = _stirred(model)
     graph = _graph(twin, example)
     layers = {name: m for name, m in twin.named_modules() if isinstance(m, READERS) and getattr(m, "groups", 1) == 1}

@@ -65,6 +65,8 @@ def speed_up(
     over a slow format. The modules take turns, `threads` compute (None: torch's own number), and the work is done on
     copies. Batch and modules must be on one device; in other precisions, call it under `torch.autocast`.
     """
+    for name, value, wanted in (("model", model, nn.Module), ("other", other, nn.Module), ("batch", batch, Tensor)):
+        checks.kind(name, value, wanted)
     checks.at_least("rounds", rounds, 1)
     synchronise = (lambda: None) if batch.device.type == "cpu" else partial(torch.accelerator.synchronize, batch.device)
     layouts = LAYOUTS if batch.ndim == 4 else {"contiguous": torch.contiguous_format}

@@ -50,6 +50,8 @@ class Channel(Grouped):
         """Refuse what the structure cannot have."""
         super().check(method, init, density)
         checks.at_least("multiple", self.multiple, 1)
+        if flat := [group for group in self.groups if isinstance(group, str)]:
+            raise ValueError(f"group {flat[0]!r} is not allowed: groups is a list of tuples of names, not of names")
 
     def on(self, model: nn.Module, weights: Mapping[str, nn.Parameter]) -> "Channel":
         """The structure with the hidden channels of this model; ValueError where it has none, or they do not fit."""
@@ -63,6 +65,9 @@ class Channel(Grouped):
         if not masked:
             way = "give structure=Channel(groups=[(writer, norm, reader), …]), or its blocks' class `hidden_groups`"
             raise ValueError(f"structure channel knows no hidden channels of {type(model).__name__}: {way}")
+        if narrow := [group for group in masked if group.channels < self.multiple]:
+            why = f"{narrow[0].rows[0]!r} computes {narrow[0].channels} channels"
+            raise ValueError(f"multiple {self.multiple} is not allowed: {why}. Take a smaller one")
         return replace(self, found=tuple(masked), sizes=sizes)
 
     def covered(self, weights: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:

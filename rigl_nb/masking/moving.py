@@ -73,15 +73,7 @@ class Moving(Masked):
 
     def _rewire(self, moving: Sequence[str]) -> None:
         """Drop a share of every layer by magnitude; grow by the method's score as many, or as many as it shares out."""
-        layers = {
-            name: methods.Layer(
-                self.weights[name],
-                self.weights[name].grad,
-                self.masks[name],
-                self.optimizer.state.get(self.weights[name], {}),
-            )
-            for name in moving
-        }
+        layers = self.layers(moving)
         quotas = self.quotas()
         kept, dropped = self.drop(layers)
         grown = self.grown(layers, dropped)
@@ -91,6 +83,13 @@ class Moving(Masked):
             if self.structure.carries:
                 self.carry[name] = quotas[name] - dropped[name]
         self.resting.restore()
+
+    def layers(self, moving: Sequence[str]) -> dict[str, methods.Layer]:
+        """What the rules see of these layers."""
+        weights, states = self.weights, self.optimizer.state
+        return {
+            n: methods.Layer(weights[n], weights[n].grad, self.masks[n], states.get(weights[n], {})) for n in moving
+        }
 
     def _values(self, score: methods.Score, layer: methods.Layer) -> Tensor:
         values, wanted = score(layer, self.generator), tuple(layer.weight.shape)

@@ -81,8 +81,11 @@ def test_multiples_and_a_budget_of_flops():
     assert flops.weighted(cost, free.densities()) / sum(cost.values()) == pytest.approx(0.2, rel=0.01)
     with pytest.raises(ValueError, match="cost is not allowed: it has no layer"):
         sparse(models.build("wrn-22-2", 10), 0.2, structure=Channel(cost={"conv1.weight": 1.0}))
-    with pytest.raises(ValueError, match="multiple 0 is not allowed"):
-        sparse(models.build("wrn-22-2", 10), 0.2, structure=Channel(multiple=0))
+    for multiple, words in ((0, ""), (33, r": 'blocks\.0\.conv1' computes 32 channels")):
+        with pytest.raises(ValueError, match=f"multiple {multiple} is not allowed{words}"):
+            sparse(models.build("wrn-22-2", 10), 0.2, structure=Channel(multiple=multiple))
+    with pytest.raises(ValueError, match="group '0' is not allowed: groups is a list of tuples of names"):
+        sparse(mlp(2, 6, 2), 0.5, structure=Channel(groups=("0", "1")))
 
 
 def test_a_run_has_multiples():

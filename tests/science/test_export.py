@@ -87,6 +87,8 @@ class Choosing(nn.Module):
 def test_what_has_no_export_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"the ending '\.pth'.*\.onnx.*\.pt2"):
         export(nn.Linear(2, 2), torch.zeros(1, 2), tmp_path / "small.pth")
+    with pytest.raises(ValueError, match="example tuple is not allowed: it must be a Tensor"):
+        export(nn.Linear(2, 2), (1, 2), tmp_path / "small.pt2")
     for model in (Fixed(), Choosing()):
         with pytest.raises(ValueError, match=f"model {type(model).__name__} has no export: [^\n]+$"):
             export(model, torch.zeros(3, 2), tmp_path / "small.pt2")

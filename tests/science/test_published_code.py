@@ -223,7 +223,8 @@ def test_without_behaviours_it_is_the_sparsifier(method, monkeypatch):
 def test_every_behaviour_trains_and_resumes_bit_for_bit(behaviour):
     method = {"capped-shares": "RigL-SM", "bernoulli": "SET", "shared-error": "SET"}.get(behaviour, "RigL")
     needed = ("bernoulli", behaviour) if behaviour == "shared-error" else (behaviour,)
-    shown = {"spared-layers": {"init": "Random", "density": 0.9}, "zero-ties": {"delta_t": 1}}.get(behaviour, {})
+    shown = {"spared-layers": {"init": "Random", "density": 0.9}, "zero-ties": {"delta_t": 1}}
+    shown = (shown | {"signed-kernels": {"structure": "kernel"}}).get(behaviour, {})
     spec = tiny(method, published_code=needed, **shown)
     snapshots = []
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from rigl_nb.published_code import BEHAVIOURS, PublishedCode
 
-KNOWN = frozenset(BEHAVIOURS) - {"shared-error", "capped-shares"}  # of another version; of other methods
+KNOWN = frozenset(BEHAVIOURS) - {"shared-error", "capped-shares", "signed-kernels"}  # of other versions, methods, masks
 METHODS = ("Dense", "Static", "RigL", "SET")
 
 

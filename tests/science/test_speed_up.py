@@ -82,6 +82,10 @@ def test_what_is_no_image_has_one_format_and_threads_are_set_and_given_back():
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="rounds"):
         speed_up(*layers, torch.zeros(3, 4), rounds=0)
+    with pytest.raises(ValueError, match="batch tuple is not allowed: it must be a Tensor"):
+        speed_up(*layers, (3, 4))
+    with pytest.raises(ValueError, match="other Tensor is not allowed: it must be a Module"):
+        speed_up(layers[0], torch.zeros(3, 4), layers[1])
 
 
 def test_ratios_are_paired_and_the_middle_half_is_by_hand():

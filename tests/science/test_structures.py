@@ -229,7 +229,15 @@ def test_a_run_names_its_structure_only_where_it_has_one():
         ({"channels_multiple": 8}, "channels_multiple 8 is not allowed: structure weight counts no channels, take"),
         ({"structure": "channel", "init": "Random", "channels_multiple": 0}, "channels_multiple 0 is not allowed"),
         ({"structure": "kernel", "method": "RigL-SM"}, "method RigL-SM is not allowed with structure kernel"),
-        ({"structure": "kernel", "published_code": ("ceil",)}, "published_code is not allowed with structure kernel"),
+        (
+            {"structure": "kernel", "published_code": ("ceil", "zero-ties")},
+            "published_code 'zero-ties' is not allowed with structure kernel: take structure weight$",
+        ),
+        (
+            {"structure": "fan-in", "published_code": ("ceil",)},
+            "'ceil' is not allowed with structure fan-in: take structure weight or kernel",
+        ),
+        ({"published_code": ("signed-kernels",)}, "'signed-kernels' is not allowed with structure weight: .* kernel$"),
         (
             {"structure": "kernel", "init": "Mask", "parent": RunSpec(init="ERK", density=0.2)},
             "parent is not allowed with structure kernel",

@@ -99,6 +99,13 @@ def rounded_up(layers: Shapes, density: float) -> float:
     return sum(math.ceil(f * n) for f in fractions for n in active) / down - 1
 
 
+def signs_cancel(kernels: np.ndarray, fraction: float = 0.3) -> float:
+    """Of the kernels, (kernels, entries), that go by smallest |mean w|, the share that mean |w| would keep."""
+    scores = np.abs(kernels.mean(1)), np.abs(kernels).mean(1)
+    signed, size = (set(np.argsort(score, kind="stable")[: int(fraction * len(kernels))]) for score in scores)
+    return len(signed - size) / len(signed)
+
+
 def linear_flops(shape: tuple[int, int], density: float = 1.0) -> float:
     """FLOPs that the published code counts for a linear layer of a weight's shape, (outputs, inputs).
 

@@ -63,7 +63,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
         yield f"Not supported: {listed}."
     yield (
-        f"**The published code** does {len(BEHAVIOURS)} things otherwise than the text "
+        f"**The published code** does {len(BEHAVIOURS)} things otherwise than the rules "
         "([notebook 08](08_published_code_audit.ipynb))."
     )
     for scale in judge.SMALL:

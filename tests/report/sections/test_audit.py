@@ -72,6 +72,13 @@ def test_rounding_up_adds_at_most_one_a_layer_and_update():
     assert more == pytest.approx(extra / down)
 
 
+def test_signs_cancel_by_hand():
+    """Two of four go: the mixed and the tiny one by |mean|, the tiny and the small one by size."""
+    kernels = np.array([[9.0, -9.0], [1.0, 1.0], [5.0, 5.0], [0.1, 0.1]])
+    assert audit.signs_cancel(kernels, 0.5) == 0.5
+    assert audit.signs_cancel(np.abs(kernels), 0.5) == 0
+
+
 def test_the_spread_of_coins():
     draws = np.random.default_rng(0).binomial(2100, 0.1, 20_000)
     assert audit.coin_spread(TINY, 0.1) == pytest.approx(draws.std() / 210, rel=0.03)
