@@ -178,18 +178,6 @@ def part(quantity, subject, *values, unit="x"):
     return MADE | {"measurements": [Measurement(quantity, subject, unit, values).to_dict()]}
 
 
-def test_goals_are_judged_by_the_median():
-    goal = report.GOALS[0]
-    parts = {"wrn-22-2": part(report.SPEED_UP, "ours", 1.7, 1.9, 9.0)}
-    assert report.judged(goal, {"parts": parts}) == ("1.90 ×", "3", "yes")
-    parts = {"wrn-22-2": part(report.SPEED_UP, "ours", 1.7, 1.7, 9.0)}
-    assert report.judged(goal, {"parts": parts}) == ("1.70 ×", "3", "no")
-    assert report.judged(goal, {"parts": {}}) == ("–", "0", "not measured")
-    packed = next(goal for goal in report.GOALS if goal.subject is None)
-    parts = {"packing": part(packed.quantity, "8 on streams", 80.0, unit="s")}
-    assert report.judged(packed, {"parts": parts}) == ("1.33 min (8 on streams)", "1", "yes")
-
-
 def test_one_file_a_machine_keeps_what_is_not_measured_again(tmp_path):
     old = report.save(tmp_path, QUICK, {"masks": part("time", "masking", 1.0), "records": part("time", "save", 1.0)})
     old.rename(tmp_path / f"2020-01-01-{report.DATE.sub('', old.name)}")
