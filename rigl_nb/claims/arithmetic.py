@@ -29,6 +29,7 @@ class Fact:
     agree: int
     of: int
     notebook: str
+    how: str = "arithmetic"
 
     @property
     def word(self) -> str:

@@ -149,6 +149,8 @@ def test_facts_come_first_in_a_column_of_their_own():
     assert first == ["costs agree  [5.1]   printed costs", f"✓{NBSP}verified   3 of 3", "–"]
     assert second[1] == f"✗{NBSP}differs   1 of 3"
     assert rest[-1][1] == "–" and "supported" in rest[-1][2]
+    head, *_ = rows(board.board([], "x", facts=[replace(FACT, how="by the clock")]))
+    assert head == ["claim", "by the clock"]
 
 
 def test_names_and_sections_are_escaped():

@@ -69,15 +69,25 @@ def test_the_published_times_have_every_form_that_the_notebook_shows():
 def test_networks_have_a_row_for_each_form_and_a_column_for_each_clock(measured):
     table = structured.networks(measured, "wrn-10-1").set_index("form")
     assert table.columns.tolist() == ["FLOPs", STEP.removeprefix("speed-up, "), "forward, batch 1, 1 thread"]
-    assert table.iloc[0].tolist()[:2] == ["21.6\xa0%", "2.05× [1.98,\xa02.12]"]
-    assert table.loc["all widths at 0.2", "forward, batch 1, 1 thread"] == "1.50× [1.50,\xa01.50]"
+    assert table.iloc[0].tolist()[:2] == ["21.6\xa0%", "2.05×\xa0[1.98,\xa02.12]"]
+    assert table.loc["all widths at 0.2", "forward, batch 1, 1 thread"] == "1.50×\xa0[1.50,\xa01.50]"
 
 
 def test_layers_have_a_dash_where_a_form_was_not_measured(measured):
     table = structured.layers(measured).set_index("form")
     assert table.loc["SparseLab", "linear layer 96→48, batch 1"] == "–"
     assert table.loc["CSR", "3×3 convolution 16→16 at 8×8, batch 8"].startswith("0.25×")
-    assert structured.trainings(measured)["compact over masked"].tolist() == ["1.50× [1.50,\xa01.50]"]
+    assert structured.trainings(measured)["compact over masked"].tolist() == ["1.50×\xa0[1.50,\xa01.50]"]
+
+
+def test_the_sentence_holds_where_every_timing_is_a_gain(tmp_path, measured):
+    """The step and the training of one network with fewer channels; then a third timing, half of which is no gain."""
+    fact = structured.fact(measured)
+    assert (fact.agree, fact.of, fact.word, fact.how) == (2, 2, "verified", "by the clock")
+    mixed = {("speed-up, forward, batch 1, 1 thread", "wrn-10-1, hidden channels, density 0.2"): ([0.9, 1.1, 1.3], "")}
+    file(tmp_path, values=VALUES | mixed)
+    fact = structured.fact(structured.measured(tmp_path))
+    assert (fact.agree, fact.of, fact.word) == (2, 3, "differs"), "the lower quarter of 0.9, 1.1, 1.3 is 1.0"
 
 
 def runs(worth):
