@@ -582,7 +582,7 @@ print("to be deployed:", compact(conv, sparse)[0])
 
 # %%
 def revived(method, own_step=True):
-    """By layer, after all steps: inactive entries, and how many weights and momenta of them are not 0."""
+    """By layer: inactive entries; weights and momenta of them that are not 0."""
     net, sparse = small(method)
     for _ in backward(net, sparse):
         sparse.step() if own_step else sparse.optimizer.step()
