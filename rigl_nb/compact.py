@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from rigl_nb import checks
 from rigl_nb.masking import optimizers
 from rigl_nb.masking.channels import Channel
 from rigl_nb.masking.parts import Part, Whole
 from rigl_nb.sparsifier import Sparsifier
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)  # channel by channel: others would see what is left out
+NORMS = (  # channel by channel: others would see what is left out
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
 MIXING = (nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.Softmax, nn.Softmax2d)  # also without parameters
 LAYERS = (*NORMS, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SIZES = ("num_features", "in_features", "out_features", "in_channels", "out_channels", "groups")  # that they tell
@@ -40,21 +44,23 @@ def compact(model: nn.Module, sparsifier: Sparsifier) -> nn.Module:
         module = small.get_submodule(path)
         for tensor in _tensors(module, part):
             tensor.data = part.of(tensor.data)
-        _tell(module)
+        _tell(module, part)
     return small
 
 
+@torch.inference_mode(False)  # else a training would go on with tensors that it cannot record
 @torch.no_grad()
 def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
     """Make a model compact in place, or whole where the next step updates its masks: call it before a forward pass.
 
-    The same modules, parameters and optimizer then hold live channels alone, with the optimizer's buffers; gradients of
-    before are gone, so never call it between a backward pass and its step. A step is an ordinary one. The training is
-    the masked one, as for `compact`, where the optimizer moves every entry by itself, and where nothing looks at all
-    gradients together: a norm for clipping counts those of dead channels, which a compact model does not have. Whoever
-    saves, averages or replaces weights calls `expand` before. It does not go with DistributedDataParallel, which knows
-    one size. Raises ValueError for a model that is not the sparsifier's or has no compact one, and for an optimizer
-    that looks at whole weights.
+    The same modules, parameters and optimizer then hold live channels alone, with the optimizer's buffers. Gradients of
+    before are gone, all of them: never call it between a backward pass and its step. A step is an ordinary one. The
+    training is the masked one, as for `compact`, where the optimizer moves every entry by itself, and where nothing
+    looks at all gradients together: a norm for clipping counts those of dead channels, which a compact model does not
+    have, unless the masked training calls `mask_gradients()` before, in iterations without an update. Whoever saves,
+    averages or replaces weights calls `expand` before. It does not go with DistributedDataParallel, which knows one
+    size. Raises ValueError for a model that is not the sparsifier's or has no compact one, and for an optimizer that
+    looks at whole weights, or lacks some.
     """
     _channels(sparsifier)
     if not _own(model, sparsifier):
@@ -66,12 +72,17 @@ def resize(model: nn.Module, sparsifier: Sparsifier) -> None:
         for one in sparsifier.left_out:
             kept = {key: one.part.of(values) for key, values in one.kept.items()}
             _put(sparsifier.optimizer, one, one.part.of(one.data), kept, None)
-            _tell(one.module)
+            _tell(one.module, one.part)
+        sparsifier.optimizer.zero_grad()
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def expand(sparsifier: Sparsifier) -> None:
-    """Put all channels back into a model that `resize` made compact, with what the live ones have learnt."""
+    """Put all channels back into a model that `resize` made compact, with what the live ones have learnt.
+
+    Where the next step updates the masks, which needs gradients of all channels, those of before are gone.
+    """
     _check(sparsifier)
     for one in sparsifier.left_out:
         kept = {key: _filled(one, key, values) for key, values in _kept(sparsifier.optimizer, one.tensor).items()}
@@ -81,6 +92,8 @@ def expand(sparsifier: Sparsifier) -> None:
         one.part.into(data, one.tensor.data)
         _put(sparsifier.optimizer, one, data, kept, gradient)
         vars(one.module).update(one.sizes)
+    if sparsifier.left_out and sparsifier.update_due:
+        sparsifier.optimizer.zero_grad()
     sparsifier.left_out = ()
 
 
@@ -92,12 +105,16 @@ def _found(model: nn.Module, sparsifier: Sparsifier) -> Iterator[Whole]:
             why = "it does not move every entry of a weight by itself. Take SGD, Adam or another one"
             raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed with a compact model: {why}")
     sparsifier.apply()  # whatever was loaded since
+    moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     rows = {id(p): starts for rows in sparsifier.resting.rows.values() for p, starts in rows}
     starts = rows | {id(weight): sparsifier.starts[name] for name, weight in sparsifier.weights.items()}
     for path, part in kept(model, sparsifier).items():
         module = model.get_submodule(path)
         sizes = {name: value for name, value in vars(module).items() if name in SIZES}
         for tensor in _tensors(module, part):
+            if tensor.requires_grad and id(tensor) not in moved:
+                why = "it does not step all parameters of hidden channels. Make one optimizer of them"
+                raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed with a compact model: {why}")
             state = _kept(optimizer, tensor), starts.get(id(tensor)) or {}
             yield Whole(tensor, part, tensor.data, *state, module, sizes)
 
@@ -137,15 +154,18 @@ def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
     """What a compact model holds of each module that computes, normalises or reads hidden channels, by its name."""
     structure = _channels(sparsifier)
     sparsifier.whole("what is kept of it")
+    checks.kind("model", model, nn.Module)
     parts: dict[str, Part] = {}
     weights = dict(model.named_parameters())
     for group in structure.found:
         if (mask := sparsifier.masks.get(name := f"{group.reader}.weight")) is None:
             continue  # somebody gave masks, and none for this one
         if name not in weights or weights[name].shape != mask.shape:
-            raise ValueError(f"model {type(model).__name__} is not the sparsifier's: it has no such layer {name!r}")
+            what = f"it has no such layer {name!r}. Give the module that the Sparsifier was made with"
+            raise ValueError(f"model {type(model).__name__} is not the sparsifier's: {what}, not one around it")
         if weights[name].detach().masked_fill(mask.to(weights[name].device), 0).any():
-            raise ValueError(f"layer {name!r} is not under the sparsifier's mask: a dead channel is read")
+            way = "load these weights into the sparsifier's own model, and call its apply()"
+            raise ValueError(f"layer {name!r} is not under the sparsifier's mask, a dead channel is read: {way}")
         live = structure.live(name, mask)[0]
         for path in group.rows:
             parts[path] = Part(live.nonzero()[:, 0], parts.get(path, Part()).columns)
@@ -160,6 +180,7 @@ def kept(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Part]:
 
 def _own(model: nn.Module, sparsifier: Sparsifier) -> bool:
     """Whether the sparsifier's parameters are this model's, not those of a copy."""
+    checks.kind("model", model, nn.Module)
     return {id(weight) for weight in sparsifier.weights.values()} <= {id(p) for p in model.parameters()}
 
 
@@ -178,10 +199,10 @@ def _channels(sparsifier: Sparsifier) -> Channel:
     return sparsifier.structure
 
 
-def _tell(module: nn.Module) -> None:
+def _tell(module: nn.Module, part: Part) -> None:
     """Let a layer say of itself what its tensors are by now."""
     if isinstance(module, NORMS):
-        module.num_features = len(next(t for t in (module.weight, module.running_mean) if t is not None))
+        module.num_features = len(part.rows)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):

@@ -49,6 +49,7 @@ class Sparsifier(Moving):
         if not isinstance(model, nn.Module):
             raise ValueError(f"model {type(model).__name__} is not allowed: give the nn.Module, then its optimizer")
         checks.at_least("seed", seed, 0)
+        _not_compact(model)
         self.method, self.iteration = methods.get(method), 0
         self.density, self.alpha, self.delta_t = density, alpha, delta_t
         self.t_end, self.prune_start = t_end, prune_start
@@ -140,7 +141,7 @@ class Sparsifier(Moving):
 
     def _settle(self) -> None:
         """After the optimizer's step."""
-        self.apply()
+        self._mask()
         if self.method.dense_momentum:
             self.mask_gradients()
 
@@ -148,7 +149,7 @@ class Sparsifier(Moving):
         """Make every `optimizer.step()` do what `step()` does, in any loop or trainer; `detach()` ends it.
 
         A step without any gradient is no iteration, nor one that is skipped, as torch's GradScaler does after an
-        overflow. The optimizer's state dict carries `state_dict()` along: a trainer that resumes it resumes the masks.
+        overflow. The optimizer's state dict carries `state_dict()` along: what resumes it, after the model, resumes masks.
         """
         if not self._hooks:
             self._own()
@@ -238,3 +239,11 @@ class Sparsifier(Moving):
         self._own()
         if state["_hooks"]:
             self.attach()
+
+
+def _not_compact(model: nn.Module) -> None:
+    """ValueError while another Sparsifier has made the model compact: its dead channels would be gone for good."""
+    held = {id(parameter) for parameter in model.parameters()}
+    for other in [made() for made in _OWNERS.values()]:
+        if other is not None and any(id(one.tensor) in held for one in other.left_out):
+            raise ValueError("another Sparsifier has made this model compact: call compact.expand() of that one first")

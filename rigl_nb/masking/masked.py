@@ -49,9 +49,18 @@ class Masked:
             self.inactive[name] = ~self.masks[name]
             self._rest(name)
 
-    @torch.no_grad()
     def apply(self) -> None:
-        """Set inactive weights to 0, and the optimizer's buffers of them to the value that it starts them from."""
+        """Set inactive weights to 0, and the optimizer's buffers of them to the value that it starts them from.
+
+        Call it after weights were loaded or written: running statistics of dead channels count as they are now, too.
+        """
+        if not self.left_out:
+            self.resting.take()
+            self._mask()
+
+    @torch.no_grad()
+    def _mask(self) -> None:
+        """Make everything inactive what it was."""
         if self.left_out:
             return
         for name, weight in self.weights.items():
@@ -117,7 +126,7 @@ class Masked:
         return self.structure.counts(self.active)
 
     def densities(self) -> dict[str, float]:
-        """Active share per masked layer; layers that are not named are dense."""
+        """Active share per masked layer of the whole model, also while it is compact; others are dense."""
         sizes = {name: mask.numel() for name, mask in self.masks.items()} | self.structure.sizes
         return {name: count / sizes[name] for name, count in self.counts().items()}
 

@@ -64,6 +64,7 @@ class Moving(Masked):
     @torch.no_grad()
     def update(self) -> None:
         """Move connections: the method says how many and which."""
+        self.whole("an update of the masks")
         moving = self.moving
         if still := self.weights.keys() - moving - self.told:
             warnings.warn(f"no gradient, so their masks stay: {', '.join(sorted(still))}", stacklevel=4)

@@ -26,7 +26,7 @@ class Resting:
             parameters = [p for module in computing for p in module.parameters(recurse=False) if id(p) in group]
             self.rows[name] = [(p, optimizers.starts(optimizer, group[id(p)], p)) for p in parameters]
         self.dead: dict[str, Tensor] = {}  # written in place, as what follows: a graph reads it there
-        self.statistics: dict[str, list[Tensor]] = {}  # as the last update left them
+        self.statistics: dict[str, list[Tensor]] = {}  # as the last update, or whoever loaded some, left them
         self.held: list[tuple[nn.Parameter, Tensor, Tensor]] = []
 
     def __contains__(self, name: str) -> bool:
@@ -39,7 +39,16 @@ class Resting:
         if name not in self.dead:
             self.dead[name], self.statistics[name] = dead, [buffer.clone() for buffer in found]
         self.dead[name].copy_(dead)
-        for kept, buffer in zip(self.statistics[name], found, strict=True):
+        self._take(name)
+
+    def take(self) -> None:
+        """Keep running statistics as they are now, whoever wrote them."""
+        for name in self.dead:
+            self._take(name)
+
+    @torch.no_grad()
+    def _take(self, name: str) -> None:
+        for kept, buffer in zip(self.statistics[name], self._statistics(name, len(self.dead[name])), strict=True):
             kept.copy_(buffer)
 
     def follow(self, name: str, device: torch.device) -> None:

@@ -199,7 +199,7 @@ def test_whole_between_backward_and_step():
     descend(small.net, small.optimizer, *batch)
     small.sparse.iteration += 1  # an update is due, and nobody has asked for the whole model before
     expand(small.sparse)
-    with pytest.warns(UserWarning, match="no gradient, so their masks stay"):
+    with pytest.raises(ValueError, match="there is no gradient"):
         small.sparse.step()
 
 
