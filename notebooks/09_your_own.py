@@ -254,8 +254,8 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # - **Optimizers.** All of PyTorch's that take one step for one gradient. A new connection starts with the buffers that
 #   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason.
 # - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Unless
-#   attached, save it beside those of model and optimizer. Load the model's first, also before an attached optimizer's. Masks alone, a ticket for another
-#   training, are given as `init`.
+#   attached, save it beside those of model and optimizer. Load the model's first, also before an attached optimizer's.
+#   Masks alone, a ticket for another training, are given as `init`.
 # - **Averages of weights** over time (SWA, EMA) are denser than the network: masks moved meanwhile. After they are loaded
 #   into it, `sparsifier.apply()` makes them as sparse.
 # - **Whatever was before.** A model may be trained densely first, weights may be loaded later, layers may be frozen:
