@@ -149,7 +149,7 @@ class Sparsifier(Moving):
         """Make every `optimizer.step()` do what `step()` does, in any loop or trainer; `detach()` ends it.
 
         A step without any gradient is no iteration, nor one that is skipped, as torch's GradScaler does after an
-        overflow. The optimizer's state dict carries `state_dict()` along: who resumes it, after the model, resumes both.
+        overflow. The optimizer's state dict carries `state_dict()` along: resume it after the model.
         """
         if not self._hooks:
             self._own()
