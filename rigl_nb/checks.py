@@ -4,8 +4,8 @@ from numbers import Integral, Real
 
 
 def choice(name: str, value: object, allowed) -> None:
-    """Raise ValueError unless the value is one of those allowed."""
-    if value not in allowed:
+    """Raise ValueError unless the value is one of those names that are allowed."""
+    if not isinstance(value, str) or value not in allowed:  # a list has no hash to look for
         raise ValueError(f"{name} {value!r} is unknown: allowed are {', '.join(allowed)}")
 
 

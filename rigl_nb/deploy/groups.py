@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rigl_nb import checks
-from rigl_nb.masking.channels import READERS, hidden
+from rigl_nb.compact import LAYERS, compact
+from rigl_nb.masking.channels import READERS, Channel, Hidden, hidden
+from rigl_nb.models.layers import matrices
+from rigl_nb.sparsifier import Sparsifier
 
 TRIES = 2  # cuts of the channels into halves, of which a check changes each
 TOLD = 3  # layers of which an error says why
@@ -21,9 +24,10 @@ def hidden_groups(model: nn.Module, example: Tensor, writers: Iterable[str] = ()
     """What `Channel(groups=…)` takes, for a model that declares nothing: writer, norms between, reader, by name.
 
     `example` is an input, (n, …) on the model's device. A group is kept where one layer alone reads the channels and
-    each of them by itself: whatever its writer computes, the output is the same once no column reads it. That is tried
-    on a copy, for the trace knows no operation that mixes channels outside of layers. Residual streams, which many
-    layers read, are left out. `writers` are layers whose channels have to be hidden: ValueError says why they are not.
+    each of them by itself: whatever its writer computes, the output is the same once no column reads it; and where a
+    model that has half of the channels computes what their mask does. Both is tried on a copy, for the trace knows no
+    operation that mixes channels outside of layers, nor one that counts them. Residual streams, which many layers read,
+    are left out. `writers` are layers whose channels have to be hidden: ValueError says why they are not.
     Also raises it where Torch-Pruning is missing or cannot follow the model, and where nothing is found.
     """
     if importlib.util.find_spec("torch_pruning") is None:
@@ -39,6 +43,7 @@ def hidden_groups(model: nn.Module, example: Tensor, writers: Iterable[str] = ()
         try:
             group = _group(twin, graph, name)
             _check(twin, group, example)
+            _check_smaller(twin, group, example)
             found.append(group)
         except ValueError as error:
             why[name] = str(error)
@@ -100,11 +105,40 @@ def _check(model: nn.Module, names: tuple[str, ...], example: Tensor) -> None:
                 raise ValueError(f"is read by more than {group.reader}, or its channels are mixed on the way there")
 
 
-def _same(before: Tensor, after: Tensor) -> bool:
-    """Whether two outputs are one but for rounding."""
-    if not before.is_floating_point():
+@torch.no_grad()
+def _check_smaller(model: nn.Module, names: tuple[str, ...], example: Tensor) -> None:
+    """ValueError unless a model that has half of the channels computes what their mask does, if it can be made."""
+    group, twin = hidden(model, names), copy.deepcopy(model)
+    if not all(isinstance(model.get_submodule(name), LAYERS) for name in names):
+        return  # `compact` refuses it by itself
+    small = compact(twin, _halved(twin, group))
+    wanted = _tensors(twin(example))
+    try:
+        found = _tensors(small(example))
+    except Exception as error:  # whatever a model's own code raises
+        raise ValueError(f"cannot have fewer channels: {_first_line(error)}") from error
+    if len(found) != len(wanted) or not all(_same(*pair, loose=True) for pair in zip(wanted, found, strict=True)):
+        raise ValueError(f"has an effect by the number of its channels, or {group.reader} by the shape of its weight")
+
+
+def _halved(model: nn.Module, group: Hidden) -> Sparsifier:
+    """Half of a group's channels under a mask, and nothing else, whatever other layers are."""
+    names, weight = (*group.rows, group.reader), model.get_submodule(group.reader).weight
+    order = torch.randperm(group.channels, generator=torch.Generator().manual_seed(0))
+    live = (order < (group.channels + 1) // 2).repeat_interleave(weight.shape[1] // group.channels)
+    mask = live.view(1, -1, *[1] * (weight.ndim - 2)).expand(weight.shape).clone()
+    others = [name for name, _ in (*matrices(model), *model.named_parameters()) if name.rpartition(".")[0] not in names]
+    optimizer, structure = torch.optim.SGD(model.parameters(), lr=0.1), Channel(groups=(names,))
+    masks = {f"{group.reader}.weight": mask}
+    return Sparsifier(model, optimizer, "Static", masks, exclude=others, structure=structure)
+
+
+def _same(before: Tensor, after: Tensor, loose: bool = False) -> bool:
+    """Whether two outputs are one but for rounding; `loose` where sums have another order, and through many layers."""
+    if before.shape != after.shape or not before.is_floating_point():
         return torch.equal(before, after)
-    scale = 100 * torch.finfo(before.dtype).eps * before.abs().max().item()
+    eps = torch.finfo(before.dtype).eps
+    scale = (math.sqrt(eps) if loose else 100 * eps) * before.abs().max().item()
     return torch.allclose(before, after, rtol=0, atol=scale)
 
 

@@ -1,17 +1,17 @@
 """Hidden channels: computed by one layer, normalised, read by another one and by nothing else."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import nn
 
 from rigl_nb import checks, methods
-from rigl_nb.distributions import whole
 from rigl_nb.masking.structures import Grouped, Units
 
 READERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+FORM = "groups is a list of tuples of names, [(writer, norm, reader), …]"
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Channel(Grouped):
     class says which channels are hidden, as in `models.convolutional`, or `groups` does: modules by name, what computes
     the channels first, the norms, what reads them last. One share of all hidden channels is live, such that the weights
     of live rows and columns are `density` of all maskable ones (`cost`, FLOPs by layer: that share of their sum),
-    rounded to a `multiple` of channels by largest remainder, at least one. What no group names stays dense, the
-    residual stream too.
+    rounded to a `multiple` of channels by largest remainder, at least one; beyond the last multiple a group has all of
+    its channels. What no group names stays dense, the residual stream too. A group in `groups` must be trained whole;
+    one that a class declares stays dense where a layer of it is excluded or frozen.
     """
 
     groups: tuple[tuple[str, ...], ...] = ()
@@ -46,12 +47,15 @@ class Channel(Grouped):
     carries: ClassVar[bool] = True
     dense_first: ClassVar[bool] = False  # the stem is part of the budget, as for Small-Dense
 
+    def __post_init__(self):
+        object.__setattr__(self, "groups", named(self.groups))  # which a generator would give once
+        if self.cost is not None:
+            priced(self.cost)
+
     def check(self, method: methods.Method, init: object, density: float) -> None:
         """Refuse what the structure cannot have."""
         super().check(method, init, density)
         checks.at_least("multiple", self.multiple, 1)
-        if flat := [group for group in self.groups if isinstance(group, str)]:
-            raise ValueError(f"group {flat[0]!r} is not allowed: groups is a list of tuples of names, not of names")
 
     def on(self, model: nn.Module, weights: Mapping[str, nn.Parameter]) -> "Channel":
         """The structure with the hidden channels of this model; ValueError where it has none, or they do not fit."""
@@ -61,10 +65,17 @@ class Channel(Grouped):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ValueError(f"groups are not allowed: {twice[0]!r} has channels of two of them on one side")
         sizes = {name: weight.numel() for name, weight in weights.items()}
-        masked = [group for group in found if layers(model, group) <= weights.keys()]
-        if not masked:
+        if not found:
             way = "give structure=Channel(groups=[(writer, norm, reader), …]), or its blocks' class `hidden_groups`"
             raise ValueError(f"structure channel knows no hidden channels of {type(model).__name__}: {way}")
+        dense = {group: why for group in found if (why := untrained(model, group, weights))}
+        masked = [group for group in found if group not in dense]
+        if dense and (self.groups or not masked):
+            group, why = next(iter(dense.items()))
+            which = (
+                f"group {(*group.rows, group.reader)} is not allowed" if masked or self.groups else "no group is left"
+            )
+            raise ValueError(f"{which}: {why}")
         if narrow := [group for group in masked if group.channels < self.multiple]:
             why = f"{narrow[0].rows[0]!r} computes {narrow[0].channels} channels"
             raise ValueError(f"multiple {self.multiple} is not allowed: {why}. Take a smaller one")
@@ -110,8 +121,7 @@ class Channel(Grouped):
             raise ValueError(f"density {density} is not allowed with structure channel: {least}. Take a higher one")
         phi = 2 * left / (b + math.sqrt(b * b + 4 * c * left))
         channels = {f"{group.reader}.weight": group.channels for group in self.found}
-        counts = whole({name: phi * count / self.multiple for name, count in channels.items()})
-        return {n: min(max(counts[n], 1) * self.multiple, count) / count for n, count in channels.items()}
+        return {name: count / channels[name] for name, count in spread(phi, channels, self.multiple).items()}
 
     def rows(self, model: nn.Module) -> dict[str, list[nn.Module]]:
         """By reader: the modules of whose parameters and statistics row j rests while channel j is dead."""
@@ -126,6 +136,45 @@ class Channel(Grouped):
         return {name: round(shares[name] * size) for name, size in self.sizes.items() if name in shares}
 
 
+def named(groups: object) -> tuple[tuple[str, ...], ...]:
+    """Groups as tuples of names; ValueError for anything else."""
+    if isinstance(groups, str | bytes) or not isinstance(groups, Iterable):
+        raise ValueError(f"groups {groups!r} is not allowed: {FORM}")
+    found = tuple(groups)
+    for group in found:
+        if not (isinstance(group, list | tuple) and group and all(isinstance(name, str) for name in group)):
+            raise ValueError(f"group {group!r} is not allowed: {FORM}")
+    return tuple(map(tuple, found))
+
+
+def priced(cost: object) -> None:
+    """ValueError unless a cost by layer is one: numbers of at least 0, and not 0 alone."""
+    if not isinstance(cost, Mapping):
+        raise ValueError(f"cost {cost!r} is not allowed: it maps weights by name to numbers, FLOPs say")
+    for name, value in cost.items():
+        checks.within(f"cost of layer {name!r}", value, 0, math.inf, low_closed=True)
+    if cost and not any(cost.values()):
+        raise ValueError(f"cost {dict(cost)} is not allowed: some layer must have more than 0")
+
+
+def spread(share: float, channels: Mapping[str, int], multiple: int) -> dict[str, int]:
+    """A share of all groups' channels in steps of `multiple`, at least one; a group's last step may be narrower.
+
+    Each has what its own share holds in whole steps; of larger remainders first, a group gets one more where the sum
+    comes closer by it. Without narrower steps that is `distributions.whole`, and the sum floor(Σ + ½) steps.
+    """
+    quotas = {name: share * count / multiple for name, count in channels.items()}
+    steps = {name: math.floor(round(quota, 6)) for name, quota in quotas.items()}
+    remainders = {name: round(round(quota, 6) - steps[name], 6) for name, quota in quotas.items()}
+    left = round(math.fsum(quotas.values()), 6) - sum(steps.values())
+    for name in sorted(quotas, key=remainders.get, reverse=True):  # stable, also in reverse
+        size = min(1, channels[name] / multiple - steps[name])
+        if size > 0 and round(left - size / 2, 6) >= 0:
+            steps[name] += 1
+            left -= size
+    return {name: min(max(steps[name], 1) * multiple, count) for name, count in channels.items()}
+
+
 def declared(model: nn.Module) -> list[tuple[str, ...]]:
     """The groups that the classes of a model's blocks name in `hidden_groups`, by full names."""
     blocks = [(path, getattr(type(module), "hidden_groups", ())) for path, module in model.named_modules()]
@@ -136,6 +185,17 @@ def layers(model: nn.Module, group: Hidden) -> set[str]:
     """The weights of a group, but those of norms."""
     names = (*group.rows, group.reader)
     return {f"{n}.weight" for n in names if getattr(getattr(model.get_submodule(n), "weight", None), "ndim", 0) > 1}
+
+
+def untrained(model: nn.Module, group: Hidden, weights: Mapping[str, nn.Parameter]) -> str:
+    """Why a group gets no mask: a layer of it is not in `weights`; empty where all are."""
+    if not (lacking := layers(model, group) - weights.keys()):
+        return ""
+    name = min(lacking).removesuffix(".weight")
+    called = {module: path for path, module in model.named_modules()}.get(model.get_submodule(name), name)
+    if called != name:  # as below the wrapper of torch.compile
+        return f"layer {name!r} is called {called!r} in {type(model).__name__}: give that name, or the model unwrapped"
+    return f"layer {name!r} is excluded or frozen: a group's layers are all trained under masks, or none"
 
 
 def hidden(model: nn.Module, names: tuple[str, ...]) -> Hidden:
@@ -153,6 +213,8 @@ def hidden(model: nn.Module, names: tuple[str, ...]) -> Hidden:
     channels = len(rows[0].weight)
     if any(p.ndim == 0 or len(p) != channels for row in rows for p in row.parameters(recurse=False)):
         raise ValueError(f"{what}: before the last, every parameter must have a row for each of {channels} channels")
+    if any(p is reader.weight for row in rows for p in row.parameters(recurse=False)):
+        raise ValueError(f"{what}: {names[-1]!r} reads by a weight that computes too. Its reader must be another layer")
     mixed = [row for row in rows[1:] if getattr(getattr(row, "weight", None), "ndim", 0) > 1]
     if any(getattr(row, "groups", 1) != channels for row in mixed):
         raise ValueError(f"{what}: between its ends stand norms and depthwise convolutions, which mix no channels")
