@@ -97,7 +97,11 @@ class RunSpec:
                 raise ValueError(f"{name} {given!r} is not allowed: method {self.method} has no use for it")
         alone = None if method.masked or method.narrow else 1.0
         self._default("density", self.parent.density if self.parent else alone)
-        object.__setattr__(self, "published_code", tuple(sorted(set(self.published_code))))
+        code = self.published_code
+        names = tuple(code) if hasattr(code, "__iter__") and not isinstance(code, str) else (None,)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"published_code {code!r} is not allowed: it must be a tuple of names, such as ('ceil',)")
+        object.__setattr__(self, "published_code", tuple(sorted(set(names))))
         for field in fields(self):  # 1 and 1.0 are one value: they must give one id
             if float in (field.type, *get_args(field.type)) and type(getattr(self, field.name)) is int:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))

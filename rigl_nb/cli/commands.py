@@ -170,6 +170,7 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
 
     specs, future = _selected(sections, options, finding(local, *published))
     todo = engine.missing(specs, local, *published)
+    engine.check_compact(todo, options.compact)  # before anything is timed, and in a dry run too
     cluster = _cluster(options, len(todo))
     deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
     best = Execution.best(sharing=options.jobs_per_gpu, compact=options.compact)
@@ -232,8 +233,7 @@ def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[l
     filters = {name: value for name in FILTERS if (value := getattr(options, name, None)) is not None}
     plans = [grids.plan(section, options.profile, find) for section in sections]
     named = f"section {', '.join(sections)}" if options.sections else "any section"
-    where = f"{named}, profile {options.profile},"
-    specs = grids.filtered([spec for plan in plans for spec in plan.specs], where, filters)
+    specs = grids.filtered([s for plan in plans for s in plan.specs], f"{named}, profile {options.profile},", filters)
     return specs, [spec for plan in plans for spec in plan.future if grids.has(spec, filters)]
 
 

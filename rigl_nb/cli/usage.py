@@ -196,7 +196,8 @@ def _training(sub: Parser) -> None:
         "--compact",
         action="store_true",
         help="runs of structure channel: train the small network of live channels between updates, in less time; the"
-        " same run but for rounding, where dropout is 0; else dropout draws other numbers",
+        " same run but for rounding, where dropout is 0; else dropout draws other numbers. Refused where runs of other"
+        " structures are missing too: `run` leaves those out with --structure channel",
     )
     sub.add_argument("--fresh", action="store_true", help="train even what results/ holds already")
     sub.add_argument("--dry-run", action="store_true", help="show what is missing and its cost, and stop")

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import os
 from pathlib import Path
 
 import torch
@@ -17,11 +18,17 @@ def export(model: nn.Module, example: Tensor, path: Path | str) -> Path:
     """Write what the model computes in evaluation, a compact one say: `.onnx` (for any runtime) or `.pt2` (for torch).
 
     `example` is an input, (n, …) on the model's device: the file takes batches of any n, of items of this size and
-    type. A `.pt2` is what `torch.export.load` reads. The model stays as it is. Raises ValueError for another ending,
-    where a package is missing, and for a model that torch cannot trace or that needs the batch's size.
+    type. A `.pt2` is what `torch.export.load` reads. The model stays as it is. Raises ValueError for another ending, an
+    example of no item, where a package is missing, and for a model that torch cannot trace or that needs the batch's
+    size.
     """
     checks.kind("model", model, nn.Module)
     checks.kind("example", example, Tensor)
+    if example.ndim == 0 or len(example) == 0:
+        what = "it must be a batch (n, …) of at least one item"
+        raise ValueError(f"example of shape {tuple(example.shape)} is not allowed: {what}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path {path!r} is not allowed: it must be a str or a Path, such as 'model.onnx'")
     path, name = Path(path), type(model).__name__
     checks.choice("the ending", path.suffix, KINDS)
     if path.suffix == ".onnx" and (missing := [one for one in WRITERS if importlib.util.find_spec(one) is None]):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rigl_nb import checks
-from rigl_nb.execution.cores import computing
+from rigl_nb.execution.cores import computing, usable
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 TRIALS = 3  # rounds that choose the memory formats, before those that count
@@ -63,11 +63,20 @@ def speed_up(
     A forward pass is timed; with `loss`, a function of the output, a training step: both passes, and SGD with momentum.
     Images (n, c, h, w) are tried in both memory formats, and each module is measured in its faster one: no gain is one
     over a slow format. The modules take turns, `threads` compute (None: torch's own number), and the work is done on
-    copies. Batch and modules must be on one device; in other precisions, call it under `torch.autocast`.
+    copies. Batch and modules must be on one device; in other precisions, call it under `torch.autocast`. Raises
+    ValueError for more threads than this process may use cores, and for a loss that is no number to descend.
     """
     for name, value, wanted in (("model", model, nn.Module), ("other", other, nn.Module), ("batch", batch, Tensor)):
         checks.kind(name, value, wanted)
+    for name, value in {"clock": clock, **({} if loss is None else {"loss": loss})}.items():
+        checks.kind(name, value, Callable)
     checks.at_least("rounds", rounds, 1)
+    if threads is not None:
+        checks.at_least("threads", threads, 1)
+        if threads > (most := usable()):
+            raise ValueError(
+                f"threads {threads} is not allowed: this process may use {most} cores, take at most {most}"
+            )
     synchronise = (lambda: None) if batch.device.type == "cpu" else partial(torch.accelerator.synchronize, batch.device)
     layouts = LAYOUTS if batch.ndim == 4 else {"contiguous": torch.contiguous_format}
     modules = {"first": model, "second": other}
@@ -142,7 +151,11 @@ def step(
 
     def descend() -> None:
         optimizer.zero_grad()
-        loss(twin(x)).backward()
+        value = loss(twin(x))
+        if not (isinstance(value, Tensor) and value.numel() == 1 and value.requires_grad):
+            found = f"{tuple(value.shape)} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"loss that gives a {found} is not allowed: it must give one number with a gradient")
+        value.backward()
         optimizer.step()
 
     return descend

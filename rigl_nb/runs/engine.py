@@ -100,6 +100,13 @@ def run(
     return Summary(kinds.count("done"), crashed, len(kinds) - kinds.count("done") - len(crashed))
 
 
+def check_compact(specs: Iterable[RunSpec], compact: bool) -> None:
+    """Raise ValueError for a batch that cannot be `compact` as a whole, which names a structure of no small network."""
+    if compact and (other := {spec.structure for spec in specs} - {"channel"}):
+        way = "train those of channels alone, by `run` with --structure channel"
+        raise ValueError(f"compact is not allowed with runs of structure {min(other)}: {way}")
+
+
 def _setting(
     todo: list[RunSpec],
     store: Store,
@@ -109,9 +116,7 @@ def _setting(
     compact: bool = False,
 ) -> Setting:
     """How the runs are trained, the same for all, with their images decoded before any worker asks for them."""
-    if compact and (other := {spec.structure for spec in todo} - {"channel"}):
-        way = "train those of channels alone, with --structure channel"
-        raise ValueError(f"compact is not allowed with runs of structure {min(other)}: {way}")
+    check_compact(todo, compact)
     if not cluster.alone and (own := {spec.method for spec in todo} - methods.BUILT_IN):
         raise ValueError(f"method {min(own)!r} is known to this process only: train it with one worker")
     if not cluster.remote:

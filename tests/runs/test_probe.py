@@ -1,5 +1,6 @@
 """What is measured where no record tells: of which runs, and how a whole run follows from its first iterations."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -57,3 +58,15 @@ def test_a_run_is_its_start_its_iterations_and_its_evaluations(monkeypatch):
 def test_a_run_shorter_than_the_probe_ends():
     spec = tiny()
     assert 0 < probe.seconds(spec, CPU) < 60
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_batch_that_cannot_be_compact_is_refused_and_not_passed_over(monkeypatch, turn):
+    """Whichever run of a network would be timed, and where a record tells of all of them."""
+    monkeypatch.setattr(probe, "seconds", lambda spec, execution: 7.0)
+    channels = RunSpec(data="digits", structure="channel", init="Random", density=0.3)
+    batch, compact = [tiny(), channels][::turn], replace(CPU, compact=True)
+    for records in ([], [made(tiny(seed=5), HERE, seconds=1.0)]):
+        with pytest.raises(ValueError, match="compact is not allowed with runs of structure weight"):
+            probe.of(iter(batch), records, compact)
+    assert [one.spec for one in probe.of(iter([channels]), [], compact)] == [channels]

@@ -93,3 +93,18 @@ def test_what_has_no_export_is_told(tmp_path):
         with pytest.raises(ValueError, match=f"model {type(model).__name__} has no export: [^\n]+$"):
             export(model, torch.zeros(3, 2), tmp_path / "small.pt2")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 2)])
+def test_an_example_of_no_item_is_named(shape, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"example of shape \(.*\) is not allowed: .* batch .* at least one item"
+    ) as told:
+        export(nn.Linear(2, 2), torch.zeros(shape), tmp_path / "small.pt2")
+    assert f"{shape}" in str(told.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", [5, None, b"small.pt2"])
+def test_a_path_of_another_type_is_named(path):
+    with pytest.raises(ValueError, match=f"path {path!r} is not allowed: it must be a str or a Path"):
+        export(nn.Linear(2, 2), torch.zeros(1, 2), path)

@@ -76,3 +76,22 @@ def test_pinned(run_id):
     spec = RunSpec(**given)
     assert spec.to_dict() == REFERENCE | given | besides
     assert spec.run_id == run_id
+
+
+CODE = {"init": "ERK", "density": 0.1, "published_code": ("ceil", "late-rate")}
+
+
+@pytest.mark.parametrize("names", [["late-rate", "ceil"], {"ceil", "late-rate"}, ("ceil", "late-rate", "ceil")])
+def test_behaviours_have_one_id_whatever_holds_their_names(names):
+    assert RunSpec(**CODE | {"published_code": names}).run_id == RunSpec(**CODE).run_id
+    assert RunSpec(**CODE | {"published_code": iter(names)}).published_code == ("ceil", "late-rate")
+    assert RunSpec(**CODE).run_id == "cifar10_wrn-22-2_RigL_ERK_0.1_250ep_809e096e/seed-0"
+
+
+@pytest.mark.parametrize(
+    "names", ["ceil", "", b"ceil", None, 5, True, ["ceil", 5], ("ceil", None), [["ceil"]]], ids=repr
+)
+def test_behaviours_that_are_no_tuple_of_names_are_refused(names):
+    with pytest.raises(ValueError, match=r"published_code .* is not allowed: it must be a tuple of names") as told:
+        RunSpec(**CODE | {"published_code": names})
+    assert repr(names) in str(told.value)

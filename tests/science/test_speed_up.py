@@ -1,10 +1,12 @@
 """How many times faster: against the faster memory format, paired by round, in turns. No test reads a real clock."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from rigl_nb.deploy import speed
 from rigl_nb.deploy.speed import TRIALS, Spread, compared, speed_up, turns
 
 TRIED = (TRIALS + 1) * 8  # calls that choose the formats, those of the warm-up too: two modules in two, twice
@@ -73,7 +75,8 @@ def test_a_training_step_learns_on_copies():
     assert torch.equal(model.layer.weight, before) and mode and not model.training and model.layer.weight.grad is None
 
 
-def test_what_is_no_image_has_one_format_and_threads_are_set_and_given_back():
+def test_what_is_no_image_has_one_format_and_threads_are_set_and_given_back(monkeypatch):
+    monkeypatch.setattr(speed, "usable", lambda: 2)
     before = torch.get_num_threads()
     layers = nn.Linear(4, 4), nn.Linear(4, 4)
     ticks = iter(range(1000))
@@ -104,3 +107,37 @@ def test_the_order_of_turns_rotates():
     for _ in range(5):
         assert set(next(rounds)) == set("abc")
     assert ["".join(calls[i : i + 3]) for i in range(0, 15, 3)] == ["abc", "abc", "bca", "cab", "abc"]
+
+
+WRONG = {
+    "no threads": ({"threads": 0}, "threads 0 is not allowed: it must be a whole number of at least 1"),
+    "fewer threads": ({"threads": -1}, "threads -1 is not allowed"),
+    "threads as a word": ({"threads": "a"}, "threads 'a' is not allowed"),
+    "half a thread": ({"threads": 1.5}, r"threads 1\.5 is not allowed"),
+    "more threads than cores": (
+        {"threads": 4},
+        "threads 4 is not allowed: this process may use 3 cores, take at most 3",
+    ),
+    "a loss of no function": ({"loss": 5}, "loss int is not allowed: it must be a Callable"),
+    "no clock": ({"clock": None}, "clock NoneType is not allowed: it must be a Callable"),
+    "a loss of many": ({"loss": torch.square}, r"loss that gives a \(3, 4\) tensor is not allowed: .* one number"),
+    "a loss of Python": ({"loss": lambda output: output.sum().item()}, "loss that gives a float is not allowed"),
+    "a loss of nothing": ({"loss": lambda output: None}, "loss that gives a NoneType is not allowed"),
+    "a loss cut off": ({"loss": lambda output: output.sum().detach()}, r"loss that gives a \(\) tensor .* gradient"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_measured_is_named(case, monkeypatch):
+    monkeypatch.setattr(speed, "usable", lambda: 3)
+    before, (options, message) = torch.get_num_threads(), WRONG[case]
+    with pytest.raises(ValueError, match=message):
+        speed_up(nn.Linear(4, 4), nn.Linear(4, 4), torch.zeros(3, 4), **options)
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_counted_by_the_cores_that_the_process_may_use():
+    with pytest.raises(ValueError, match="threads 1000000 is not allowed: this process may use"):
+        speed_up(nn.Linear(4, 4), nn.Linear(4, 4), torch.zeros(3, 4), threads=10**6)
+    many = np.int64(1), np.int32(1)
+    assert [speed_up(nn.Linear(4, 4), nn.Linear(4, 4), torch.zeros(3, 4), rounds=1, threads=n).threads for n in many]
