@@ -32,9 +32,9 @@ from rigl_nb.report.sections import ladder, shared
 # Hypothesis {cite}`frankle2018`: it takes the mask that Pruning found, goes back to the initial weights, and trains
 # again.
 #
-# The report needed six hours on a GPU for one run. So the `quick` profile, made for two processor cores, has no runs of
-# this section, and the `smoke` profile trains a tiny ResNet on small images of digits. Only records of the `paper`
-# profile can earn a verdict.
+# The report needed six hours on a GPU for one run. So two processor cores train less: `quick` a small ResNet of the same
+# kind on the report's images, at one density, for a few epochs; `smoke` a tiny one on small images of digits. Only
+# records of the `paper` profile can earn a verdict.
 
 # %%
 print(shared.sizes("05_2"))

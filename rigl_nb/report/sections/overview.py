@@ -56,7 +56,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if judge.PRINTED in central.answers:
         line = f"Of these, the central one, {_words(central)}: {_numbers(central.answers[judge.PRINTED])}."
         for _, _, words, then in discussion.readings([central]).itertuples(index=False):
-            line += f" One cell is printed twice; with {words}: {then} if it is tested alone."
+            line += f" One cell is printed twice; with {words}: {then} if tested alone."
         yield line
     against = [rung for rung in rungs if _word(rung, judge.PRINTED) == "not supported"]
     if against:
