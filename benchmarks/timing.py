@@ -111,7 +111,7 @@ def interleaved(
             if number >= 0:
                 seconds[name].append(elapsed)
         if (now := time.perf_counter()) - told > PATIENCE:
-            say(f"  round {number + 1} of {rounds}: {', '.join(names)}")
+            say(f"  round {number + 1} of {rounds}: {', '.join(map(str, names))}")
             told = now
     return seconds
 
