@@ -88,14 +88,14 @@ class Measurement:
 
 
 def interleaved(
-    arms: dict[str, Callable[[], object]],
+    arms: dict[object, Callable[[], object]],
     rounds: int,
     synchronise: Callable[[], None] = lambda: None,
     steps: int = 1,
     lead_in: int = 0,
     deadline: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+) -> dict[object, list[float]]:
     """Seconds a step of every arm, round by round; an arm is one step, called again and again.
 
     In a round each arm does `lead_in` steps off the clock, then a block of `steps` on it; the order of the arms turns

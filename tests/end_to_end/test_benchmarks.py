@@ -49,6 +49,8 @@ def test_arms_take_turns_and_the_order_rotates_and_long_rounds_say_how_far_they_
     interleaved(arms, rounds=4, clock=clock)
     assert ["".join(clock.calls[i : i + 3]) for i in range(0, 15, 3)] == ["abc", "abc", "bca", "cab", "abc"]
     assert capsys.readouterr().err.splitlines() == [f"  round {n} of 4: a, b, c" for n in range(5)]
+    interleaved({8: clock.arm("a", 1.0), None: clock.arm("b", 1.0)}, rounds=1, clock=clock)  # as precisions name arms
+    assert capsys.readouterr().err.splitlines() == [f"  round {n} of 1: 8, None" for n in range(2)]
 
 
 def test_the_warm_up_and_the_lead_in_are_off_the_clock():
