@@ -69,23 +69,20 @@ def bound(layers: Iterable[Layer], matmul: float, bandwidth: float) -> float:
     return sum(max(layer.operations / matmul, layer.bytes / bandwidth) for layer in layers)
 
 
-def rates(machine: Machine) -> tuple[Measurement, Measurement]:
-    """(matmul rate, memory bandwidth) of this machine: of a square product, and of a copy, bytes read + written."""
+def rates(machine: Machine, precision: str) -> tuple[Measurement, Measurement]:
+    """(matmul rate, memory bandwidth): of a square product in this precision, and of a copy, bytes read + written."""
     small = machine.quick
     side = 256 if small else 8192 if machine.gpu else 2048
     numbers = 2**20 if small else 2**28 if machine.gpu else 2**26
     source, target = torch.ones(numbers, device=machine.device), torch.empty(numbers, device=machine.device)
-    a, b = (torch.randn(side, side, device=machine.device) for _ in range(2))
-    arms = {"copy": lambda: target.copy_(source)}
-    for precision in (torch.bfloat16,) if machine.gpu else (torch.bfloat16, torch.float32):
-        left, right = a.to(precision), b.to(precision)
-        arms[precision] = lambda left=left, right=right: left @ right
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(side, side, device=machine.device, dtype=kind) for _ in range(2))
+    arms = {"copy": lambda: target.copy_(source), "product": lambda: left @ right}
     seconds = interleaved(arms, 7, machine.synchronise, steps=10 if machine.gpu else 1)
-    copied = tuple(2 * 4 * numbers / s for s in seconds.pop("copy"))
-    fastest = min(seconds, key=lambda precision: min(seconds[precision]))
-    products = tuple(2 * side**3 / s for s in seconds[fastest])
-    kind = f"{side}×{side}, {str(fastest).removeprefix('torch.')}"
+    copied = tuple(2 * 4 * numbers / s for s in seconds["copy"])
+    products = tuple(2 * side**3 / s for s in seconds["product"])
+    note = f"{side}×{side}, {str(kind).removeprefix('torch.')}"
     return (
-        Measurement("rate of this machine", "matrix product", "FLOP/s", products, kind),
+        Measurement("rate of this machine", "matrix product", "FLOP/s", products, note),
         Measurement("rate of this machine", "memory", "B/s", copied, f"a copy of {4 * numbers / 2**20:,.0f} MiB"),
     )

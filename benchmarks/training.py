@@ -147,7 +147,7 @@ def whole_run(spec: RunSpec, steps: Sequence[float], passes: Sequence[float]) ->
 
 def _roofline(spec: RunSpec, execution: Execution, machine: Machine) -> list[Measurement]:
     """What the machine can do, what a step needs, and, last, the bound: at the best rates seen."""
-    products, copies = roofline.rates(machine)
+    products, copies = roofline.rates(machine, execution.precision)
     model, _ = plain.network(spec, "cpu")
     activation = 2 if execution.precision == "bf16" else 4
     layers = roofline.layers(model, SOURCES[spec.data].shape, spec.batch_size, activation)

@@ -1,12 +1,13 @@
 """Made-up records: what a run would leave, without training it; and the specifications of tiny real runs."""
 
 import math
+from dataclasses import replace
 
 import torch
 
 from rigl_nb.execution import Execution
 from rigl_nb.methods import METHODS
-from rigl_nb.runs.record import Record, from_result
+from rigl_nb.runs.record import Machine, Record, from_result
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result
 
@@ -20,6 +21,7 @@ ORIGIN = {
     "versions": {"torch": "2.11.0", "numpy": "2.0.0"},
     "system": "Linux",
 }
+HERE, THERE = (Machine(name, PLAIN.precision) for name in (ORIGIN["hardware"], "Slide rule"))
 
 
 def tiny(method="RigL", **fields) -> RunSpec:
@@ -71,6 +73,12 @@ def result(spec: RunSpec, **changes) -> Result:
 def made(spec: RunSpec, origin=None, **changes) -> Record:
     """Return the record of `result`; `origin` changes its provenance."""
     return from_result(spec, result(spec, **changes), PLAIN, ORIGIN | (origin or {}))
+
+
+def timed(spec: RunSpec, seconds: float, machine: Machine = HERE) -> Record:
+    """Return a record that took so many seconds on this machine."""
+    record = made(spec, {"hardware": machine.hardware}, seconds=seconds)
+    return replace(record, execution=record.execution | {"precision": machine.precision})
 
 
 def files(folder) -> list[str]:

@@ -17,7 +17,7 @@ from rigl_nb.experiments import grids, inventory
 from rigl_nb.runs import cost, engine, probe
 from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
-from rigl_nb.runs.record import hardware
+from rigl_nb.runs.record import Machine, hardware
 from rigl_nb.runs.store import Store, finding, publish
 from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
 from rigl_nb.spec import RunSpec
@@ -115,7 +115,7 @@ def status(options: argparse.Namespace) -> int:
     if options.scheduler:
         return _watch(options.scheduler)
     profiles = [options.profile] if options.profile else grids.PROFILES
-    here, stores = hardware(Execution.best().device), (Store(paths.runs()), Store(paths.results()))
+    here, stores = Machine.of(Execution.best()), (Store(paths.runs()), Store(paths.results()))
     print("\n".join(inventory.lines(options.sections or grids.SECTIONS, profiles, *stores, here)))
     return 0
 
@@ -180,7 +180,7 @@ def _train(sections: list[str], options: argparse.Namespace) -> int:
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
-    planned = cost.plan(todo, records, hardware(best.device), cluster.workers, future)
+    planned = cost.plan(todo, records, Machine.of(best), cluster.workers, future)
     if options.dry_run:
         print(fold("\n".join([there, *planned])))
         return 0

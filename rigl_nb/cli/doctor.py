@@ -23,7 +23,8 @@ from rigl_nb.iteration import iteration, prepare
 from rigl_nb.report.pages.onefile import chromium
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import installed
-from rigl_nb.runs.record import hardware, processor
+from rigl_nb.runs.probe import Timed
+from rigl_nb.runs.record import Machine, processor
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result, train
@@ -44,15 +45,6 @@ class Finding:
 
     state: str
     text: str
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A training whose time is known, as `cost.estimate` takes it."""
-
-    spec: RunSpec
-    seconds: float
-    provenance: dict
 
 
 def examine(profile: str) -> dict[str, Finding]:
@@ -177,7 +169,7 @@ def training(profile: Profile) -> Finding:
 def speed(profile: Profile) -> Finding:
     """Images a second, and what the profiles would take with that."""
     best = Execution.best(threads=1)
-    mine = {"hardware": hardware(best.device)}
+    mine = Machine.of(best)
     rate = _rate(best)
     whole = TIMED.total_steps * TIMED.batch_size / rate
     known = [Timed(TRIAL, _trained(replace(best, graph=False), 0).seconds, mine), Timed(TIMED, whole, mine)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rigl_nb.experiments import grids
 from rigl_nb.experiments.profiles import PAPER_EPOCHS
 from rigl_nb.runs import cost, engine
-from rigl_nb.runs.record import Record
+from rigl_nb.runs.record import Machine, Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import PROGRAM, count, fold
 from rigl_nb.spec import RECIPES, RunSpec
@@ -44,9 +44,9 @@ class Inventory:
         """How many of the wanted runs have a record."""
         return self.total - self.missing
 
-    def cost(self, records: Sequence[Record], hardware: str) -> cost.Price | None:
+    def cost(self, records: Sequence[Record], machine: Machine) -> cost.Price | None:
         """What training the missing ones takes."""
-        return cost.estimate([*self.todo.values(), *self.future], records, hardware)
+        return cost.estimate([*self.todo.values(), *self.future], records, machine)
 
 
 def take(section: str, profile: str, *stores: Store) -> Inventory:
@@ -81,7 +81,7 @@ def gpu_hours(specs: Iterable[RunSpec]) -> float:
 
 
 def lines(
-    sections: Collection[str], profiles: Iterable[str], local: Store, evidence: Store, hardware: str
+    sections: Collection[str], profiles: Iterable[str], local: Store, evidence: Store, machine: Machine
 ) -> list[str]:
     """The table, a row for each section and profile; then totals, failed runs and the next command."""
     records = evidence.records() + local.records()
@@ -94,14 +94,14 @@ def lines(
     failed = _failed(totals, local)
 
     def row(section: str, profile: str, runs: Inventory) -> str:
-        price = runs.cost(records, hardware)
+        price = runs.cost(records, machine)
         time = cost.duration(price.seconds) if price else "?" if runs.missing else "–"
         lost = len(failed.keys() & runs.todo.keys())
         return f"{section:8} {profile:8} {runs.present:8} {runs.missing:8} {lost:7} {time:>9}"
 
     table = [HEAD, *(row(*key, runs) for key, runs in tallies.items()), ""]
     table += [row("total", profile, runs) for profile, runs in totals.items()]
-    table += ["", "A run of several sections counts once in the totals.", *_speed(totals, records, hardware)]
+    table += ["", "A run of several sections counts once in the totals.", *_speed(totals, records, machine)]
     table += [f"failed: {run_id}: {reason}" for run_id, reason in failed.items()]
     if failed:
         table.append(
@@ -116,9 +116,9 @@ def _failed(totals: Mapping[str, Inventory], local: Store) -> dict[str, str]:
     return {run_id: reason for run_id, spec in todo.items() if (reason := local.failure(spec))}
 
 
-def _speed(totals: Mapping[str, Inventory], records: Sequence[Record], hardware: str) -> list[str]:
+def _speed(totals: Mapping[str, Inventory], records: Sequence[Record], machine: Machine) -> list[str]:
     """What the times mean, where any are shown."""
-    if prices := [price for runs in totals.values() if (price := runs.cost(records, hardware))]:
+    if prices := [price for runs in totals.values() if (price := runs.cost(records, machine))]:
         return [f"time: training the missing runs one after the other, as measured on {prices[0].hardware}"]
     return ["time: unknown until a first run is timed"] if any(runs.missing for runs in totals.values()) else []
 

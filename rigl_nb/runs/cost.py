@@ -8,7 +8,7 @@ from statistics import median
 
 from rigl_nb import flops, methods, models
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.runs.record import Record
+from rigl_nb.runs.record import Machine, Record
 from rigl_nb.spec import RunSpec
 
 HOUR, DAY, YEAR = 3600, 86400, 365.25 * 86400  # seconds
@@ -29,8 +29,8 @@ class Price:
         return f"about {duration(self.seconds)}{many} at the speed measured on {self.hardware}"
 
 
-def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str = "") -> Price | None:
-    """Cost of the runs at the median speed of like records: the same hardware first, then the same network.
+def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machine | None = None) -> Price | None:
+    """Cost of the runs at the median speed of like records: the same machine first, then the same network.
 
     Time goes with the FLOPs of the dense model, since masks only simulate sparsity. None when nothing is asked
     for, or there is no record at all.
@@ -38,7 +38,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
     specs, records = list(specs), list(records)
     if not specs or not records:
         return None
-    here = [record for record in records if record.provenance["hardware"] == hardware]
+    here = [record for record in records if record.machine == machine]
     known = here or records
     seconds, untimed = 0.0, set()
     for spec in specs:
@@ -47,12 +47,12 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], hardware: str 
         if not like:
             untimed.add(f"{spec.model} on {spec.data}")
         seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or kin or known)
-    names = sorted({record.provenance["hardware"] for record in known})
+    names = sorted({record.machine.hardware for record in known})
     return Price(seconds, " or ".join(names), tuple(sorted(untimed)))
 
 
 def plan(
-    todo: list[RunSpec], records: Iterable[Record], hardware: str, workers: int, future: Iterable[RunSpec] = ()
+    todo: list[RunSpec], records: Iterable[Record], machine: Machine, workers: int, future: Iterable[RunSpec] = ()
 ) -> list[str]:
     """What is to train, in the order of training, as lines: a line for each row of a table, with runs and cost.
 
@@ -65,11 +65,11 @@ def plan(
     width = max(map(len, names.values()), default=0)
     lines = []
     for config_id, specs in rows.items():
-        cost = estimate(specs, records, hardware)
+        cost = estimate(specs, records, machine)
         each = duration(cost.seconds / len(specs)) if cost else "?"
         lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {each}")
     if todo:
-        cost = estimate([*todo, *future], records, hardware)
+        cost = estimate([*todo, *future], records, machine)
         networks = {(spec.model, spec.data) for spec in todo}
         if cost and len(cost.untimed) >= len(networks):  # FLOPs alone say little of small networks
             cost = None

@@ -8,7 +8,7 @@ from statistics import median
 
 from rigl_nb.execution import Execution
 from rigl_nb.runs import cost, engine
-from rigl_nb.runs.record import Record, hardware
+from rigl_nb.runs.record import Machine, Record
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import train
 
@@ -23,18 +23,18 @@ class Timed:
 
     spec: RunSpec
     seconds: float
-    provenance: dict
+    machine: Machine
 
 
 def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution) -> list[Timed]:
-    """A probe of every network and data set of the runs that has no record on this hardware; none where it fails.
+    """A probe of every network and data set of the runs that has no record on this machine; none where it fails.
 
     ValueError for a batch that the engine refuses as a whole: no training would say so, for none begins.
     """
     specs = list(specs)
     engine.check_compact(specs, execution.compact)
-    here, records = {"hardware": hardware(execution.device)}, list(records)
-    known = {(r.spec.model, r.spec.data) for r in records if r.provenance["hardware"] == here["hardware"]}
+    here, records = Machine.of(execution), list(records)
+    known = {(r.spec.model, r.spec.data) for r in records if r.machine == here}
     kinds = {(spec.model, spec.data): spec for spec in specs if not spec.parent}
     found = []
     for kind, spec in kinds.items():

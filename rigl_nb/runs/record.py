@@ -12,7 +12,7 @@ from importlib import metadata
 
 from rigl_nb import paths
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.execution import cores
+from rigl_nb.execution import Execution, cores
 from rigl_nb.methods import METHODS
 from rigl_nb.spec import RunSpec
 
@@ -21,6 +21,7 @@ DIGITS = 6  # significant ones kept of the numbers per epoch
 NUMBERS = ("test_accuracy", "test_flops", "train_flops", "dense_flops", "seconds", "images_per_second")
 COLUMNS = ("epoch", "loss", "train_accuracy", "validation_accuracy", "learning_rate", "drop_fraction")
 ORIGIN = ("commit", "dirty", "hardware")  # of the provenance: what publishing and the cost estimate read
+HOW = ("device", "precision")  # of the execution, likewise
 
 
 def collapse_limit(data: str) -> float:
@@ -34,6 +35,19 @@ class RecordError(ValueError):
 
 class UnknownMethodError(RecordError):
     """A record is of a method that somebody registered elsewhere."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What sets the speed of a run: the hardware, and the precision that it computes in."""
+
+    hardware: str
+    precision: str
+
+    @classmethod
+    def of(cls, execution: Execution) -> "Machine":
+        """The machine of runs that are carried out here in this way."""
+        return cls(hardware(execution.device), execution.precision)
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,11 @@ class Record:
     execution: dict  # device, precision, … (`execution.Execution`)
     provenance: dict  # versions, hardware, commit, date
     test_bits: float | None = None  # per character of a text; None where there is none, or where it is not finite
+
+    @property
+    def machine(self) -> Machine:
+        """What the run was timed on."""
+        return Machine(self.provenance["hardware"], self.execution["precision"])
 
     @property
     def collapsed(self) -> bool:
@@ -114,6 +133,7 @@ def _check(record: Record, run_id: object) -> None:
     text = SOURCES[record.spec.data].text
     for part, needed, there in (
         ("history", (*COLUMNS, "validation_bits") if text else COLUMNS, record.history[0]),
+        ("execution", HOW, record.execution),
         ("provenance", ORIGIN, record.provenance),
     ):
         if lacking := [name for name in needed if name not in there]:

@@ -1,24 +1,18 @@
 """What is said before anything is trained: which runs are missing, in which order, and what they would cost."""
 
 import time
+from dataclasses import replace
 
 import pytest
-from records import made, tiny
+from records import HERE, THERE, made, timed, tiny
 
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.experiments.profiles import PROFILES, Row
 from rigl_nb.runs import engine, probe
 from rigl_nb.runs.cost import plan, seconds
-from rigl_nb.runs.record import Record
 from rigl_nb.spec import RunSpec
 
 pytest_plugins = ["commands"]
-
-HERE = "Abacus, 2 cores"
-
-
-def timed(spec, took, hardware=HERE):
-    return made(spec, {"hardware": hardware}, seconds=took)
 
 
 def test_a_line_for_each_row_in_the_order_of_training():
@@ -28,7 +22,7 @@ def test_a_line_for_each_row_in_the_order_of_training():
         "SET (ERK), density 0.2, digits, wrn-10-1, 1 epochs 2 × 1.0 min",
         "Dense, density 1, digits, wrn-10-1, 1 epochs 1 × 1.0 min",
         "RigL 2× (ERK), density 0.2, digits, wrn-10-1, 6 epochs 1 × 6.0 min",
-        f"cost: about 9.0 min at the speed measured on {HERE}",
+        f"cost: about 9.0 min at the speed measured on {HERE.hardware}",
     ]
 
 
@@ -38,7 +32,7 @@ def test_runs_at_a_time_share_the_time():
 
 
 def test_networks_that_were_never_timed_here_are_named():
-    records = [timed(tiny(seed=7), 60.0), timed(RunSpec(method="Dense", seed=7), 60.0, "Slide rule")]
+    records = [timed(tiny(seed=7), 60.0), timed(RunSpec(method="Dense", seed=7), 60.0, THERE)]
     last = plan([tiny(), RunSpec(method="Dense"), tiny("SET")], records, HERE, workers=1)[-1]
     assert last.endswith("; wrn-22-2 on cifar10: by FLOPs, never timed here; small networks take longer")
     assert "digits" not in last
@@ -141,5 +135,5 @@ def test_the_reports_networks_cost_its_own_hours_until_a_gpu_has_records():
     assert inventory.price([ten, hundred], here) == "16 GPU-hours, by the report's own"
     assert inventory.price([], here) == "" and inventory.price([tiny()], []) == ""
     assert inventory.price([tiny(seed=1)], here).startswith("about 11 s at the speed measured on")
-    gpu = Record(**vars(here[0]) | {"execution": {"device": "cuda"}})
+    gpu = replace(here[0], execution=here[0].execution | {"device": "cuda"})
     assert "at the speed measured on" in inventory.price([ten], [gpu])

@@ -4,38 +4,36 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from records import made, tiny
+from records import PLAIN, timed, tiny
 
 from rigl_nb import data
-from rigl_nb.execution import Execution
 from rigl_nb.runs import cost, probe
-from rigl_nb.runs.record import hardware
+from rigl_nb.runs.record import Machine
 from rigl_nb.spec import RunSpec
 
-CPU = Execution(threads=1)
-HERE = {"hardware": hardware("cpu")}
+HERE, THERE = Machine.of(PLAIN), Machine("Abacus", PLAIN.precision)
 RESNET = RunSpec(data="digits", model="resnet14-8", method="Static", init="ERK", density=0.2, epochs=1)
 
 
 def test_each_kind_without_a_record_here_is_probed_once(monkeypatch):
     monkeypatch.setattr(probe, "seconds", lambda spec, execution: 7.0)
-    there = made(tiny(seed=5), {"hardware": "Abacus"}, seconds=1.0)
-    found = probe.of([tiny(), tiny(seed=1), RESNET], [there], CPU)
+    there = timed(tiny(seed=5), 1.0, THERE)
+    found = probe.of([tiny(), tiny(seed=1), RESNET], [there], PLAIN)
     assert [(one.spec, one.seconds) for one in found] == [(tiny(seed=1), 7.0), (RESNET, 7.0)]
-    assert cost.estimate([RESNET], found, HERE["hardware"]).seconds == pytest.approx(7.0)
-    here = made(tiny(seed=5), HERE, seconds=1.0)
-    assert [one.spec.model for one in probe.of([tiny(), RESNET], [here], CPU)] == ["resnet14-8"]
+    assert cost.estimate([RESNET], found, HERE).seconds == pytest.approx(7.0)
+    here = timed(tiny(seed=5), 1.0, HERE)
+    assert [one.spec.model for one in probe.of([tiny(), RESNET], [here], PLAIN)] == ["resnet14-8"]
 
 
 def test_operations_tell_of_large_networks_and_no_data_of_nothing(monkeypatch):
     large = RunSpec(data="cifar100", method="RigL", init="ERK", density=0.1)
-    assert probe.of([large], [made(tiny(), {"hardware": "Abacus"}, seconds=10.0)], CPU) == []
+    assert probe.of([large], [timed(tiny(), 10.0, THERE)], PLAIN) == []
 
     def lacking(*arguments):
         raise ValueError("no data")
 
     monkeypatch.setattr(data, "load", lacking)
-    assert probe.of([tiny()], [], CPU) == []
+    assert probe.of([tiny()], [], PLAIN) == []
 
 
 def test_a_run_is_its_start_its_iterations_and_its_evaluations(monkeypatch):
@@ -51,13 +49,13 @@ def test_a_run_is_its_start_its_iterations_and_its_evaluations(monkeypatch):
     monkeypatch.setattr(probe, "train", training)
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     evaluated = 200 * 40 / (3 * spec.batch_size)
-    assert probe.seconds(spec, CPU) == pytest.approx(5.0 + 0.5 * (spec.total_steps + evaluated))
+    assert probe.seconds(spec, PLAIN) == pytest.approx(5.0 + 0.5 * (spec.total_steps + evaluated))
     assert clock[0] < 10, "then it stops"
 
 
 def test_a_run_shorter_than_the_probe_ends():
     spec = tiny()
-    assert 0 < probe.seconds(spec, CPU) < 60
+    assert 0 < probe.seconds(spec, PLAIN) < 60
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -65,8 +63,8 @@ def test_a_batch_that_cannot_be_compact_is_refused_and_not_passed_over(monkeypat
     """Whichever run of a network would be timed, and where a record tells of all of them."""
     monkeypatch.setattr(probe, "seconds", lambda spec, execution: 7.0)
     channels = RunSpec(data="digits", structure="channel", init="Random", density=0.3)
-    batch, compact = [tiny(), channels][::turn], replace(CPU, compact=True)
-    for records in ([], [made(tiny(seed=5), HERE, seconds=1.0)]):
+    batch, compact = [tiny(), channels][::turn], replace(PLAIN, compact=True)
+    for records in ([], [timed(tiny(seed=5), 1.0, HERE)]):
         with pytest.raises(ValueError, match="compact is not allowed with runs of structure weight"):
             probe.of(iter(batch), records, compact)
     assert [one.spec for one in probe.of(iter([channels]), [], compact)] == [channels]

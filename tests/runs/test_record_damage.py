@@ -7,7 +7,7 @@ import math
 import pytest
 from records import made, tiny
 
-from rigl_nb.runs.record import Record, RecordError
+from rigl_nb.runs.record import HOW, ORIGIN, Record, RecordError
 from rigl_nb.spec import RunSpec
 
 SPEC = tiny(epochs=3)
@@ -39,11 +39,12 @@ def test_a_missing_column_is_named(column):
         Record.from_json(damaged(lambda content: content["history"].pop(column)))
 
 
-@pytest.mark.parametrize("field", ["commit", "dirty", "hardware"])
-def test_missing_provenance_is_named(field):
+@pytest.mark.parametrize(("part", "fields"), [("provenance", ORIGIN), ("execution", HOW)])
+def test_a_missing_origin_is_named(part, fields):
     """Publishing and the cost estimate read these."""
-    with pytest.raises(RecordError, match=field):
-        Record.from_json(damaged(lambda content: content["provenance"].pop(field)))
+    for field in fields:
+        with pytest.raises(RecordError, match=f"{part} has no {field}"):
+            Record.from_json(damaged(lambda content, field=field: content[part].pop(field)))
 
 
 REASONS = {
