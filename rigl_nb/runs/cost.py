@@ -9,6 +9,7 @@ from statistics import median
 from rigl_nb import flops, methods, models
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.runs.record import Machine, Record
+from rigl_nb.runs.schedule import schedule
 from rigl_nb.spec import RunSpec
 
 HOUR, DAY, YEAR = 3600, 86400, 365.25 * 86400  # seconds
@@ -63,18 +64,22 @@ def plan(
         rows.setdefault(spec.config_id, []).append(spec)
     names = {config_id: _name(specs[0]) for config_id, specs in rows.items()}
     width = max(map(len, names.values()), default=0)
-    lines = []
+    lines, each = [], {}
     for config_id, specs in rows.items():
         cost = estimate(specs, records, machine)
-        each = duration(cost.seconds / len(specs)) if cost else "?"
-        lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {each}")
+        each |= {spec.run_id: cost.seconds / len(specs) for spec in specs if cost}
+        one = duration(each[specs[0].run_id]) if cost else "?"
+        lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {one}")
     if todo:
         cost = estimate([*todo, *future], records, machine)
         networks = {(spec.model, spec.data) for spec in todo}
         if cost and len(cost.untimed) >= len(networks):  # FLOPs alone say little of small networks
             cost = None
-        at_a_time = f"; {workers} at a time take {duration(cost.seconds / workers)}" if cost and workers > 1 else ""
-        lines.append(f"cost: {cost}{at_a_time}" if cost else "cost: unknown until a first run is timed")
+        lines.append(f"cost: {cost}" if cost else "cost: unknown until a first run is timed")
+        if cost and workers > 1:
+            parents = {spec.run_id: spec.parent.run_id for spec in todo if spec.parent}
+            later = (cost.seconds - sum(each.values())) / workers
+            lines[-1] += f"; {workers} at a time take {duration(schedule(each, workers, parents).makespan + later)}"
         if cost and cost.untimed:
             lines[-1] += f"; {' and '.join(cost.untimed)}: by FLOPs, never timed here; small networks take longer"
     return lines

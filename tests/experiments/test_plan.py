@@ -31,6 +31,17 @@ def test_runs_at_a_time_share_the_time():
     assert rows[-1].endswith("; 2 at a time take 1.0 min")
 
 
+def test_the_longest_run_and_a_parent_keep_others_waiting():
+    """Three minutes of one training cannot be shared; a child starts when its parent has ended."""
+    long, one = tiny(epochs=3), [timed(tiny(seed=7), 60.0)]
+    assert plan([tiny("SET"), long, tiny()], one, HERE, workers=2)[-1].endswith("2 at a time take 3.0 min")
+    assert plan([tiny("SET"), tiny(), long], one, HERE, workers=2)[-1].endswith("2 at a time take 4.0 min")
+    chain = [tiny("Pruning", seed=1), tiny("Lottery", parent=tiny("Pruning", seed=1), seed=1)]
+    assert plan(chain, one, HERE, workers=2)[-1].endswith("2 at a time take 2.0 min")
+    rows = plan([tiny()], one, HERE, workers=2, future=[tiny("SET"), tiny("SET", seed=1)])
+    assert rows[-1].endswith("2 at a time take 2.0 min"), "what follows from results comes after"
+
+
 def test_networks_that_were_never_timed_here_are_named():
     records = [timed(tiny(seed=7), 60.0), timed(RunSpec(method="Dense", seed=7), 60.0, THERE)]
     last = plan([tiny(), RunSpec(method="Dense"), tiny("SET")], records, HERE, workers=1)[-1]
