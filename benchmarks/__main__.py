@@ -56,8 +56,16 @@ def _obey(arguments: list[str] | None) -> int:
         device, options.quick, options.pairs or (3 if options.quick else 20), time.perf_counter() + budget
     )
     folder = options.out or (paths.build() / "benchmarks" if options.quick else report.RESULTS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # before anything is measured
+    except OSError as error:
+        parser.error(f"--out {folder}: {error.strerror}. Name a folder that can be written")
     command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-    unwell = _measure(machine, options.only or list(PARTS), folder, command)
+    try:
+        unwell = _measure(machine, options.only or list(PARTS), folder, command)
+    except KeyboardInterrupt:
+        say(f"\nInterrupted. What was measured is kept, in {folder}; --only NAME measures one of the others")
+        return 130
     if folder.resolve() == report.RESULTS:
         report.write_readme()
     return 1 if unwell else 0
@@ -87,12 +95,18 @@ def _measure(machine: Machine, names: list[str], folder: Path, command: str) -> 
     return failed + left
 
 
+def _pairs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be a whole number of at least 2")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to train (default: a GPU where there is one)")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), metavar="NAME", help=f"parts: {', '.join(PARTS)}")
     parser.add_argument("--budget", metavar="9m", help="start nothing after this")
-    parser.add_argument("--pairs", type=int, help="seeds for each arm of the comparison of accuracy (default: 20)")
+    parser.add_argument("--pairs", type=_pairs, help="seeds for each arm of the comparison of accuracy (default: 20)")
     parser.add_argument("--quick", action="store_true", help="tiny settings, numbers without meaning: does it run?")
     parser.add_argument("--out", type=Path, help="folder of the raw files (default: benchmarks/results)")
     parser.add_argument("--tables", action="store_true", help="measure nothing, make README.md's tables anew")

@@ -16,7 +16,8 @@ from rigl_nb.experiments import grids
 from rigl_nb.report.figures import tables
 from rigl_nb.report.sections import batches, ladder, priorities
 from rigl_nb.runs import cost
-from rigl_nb.runs.cluster import SLURM, Cluster
+from rigl_nb.runs.cluster import Cluster
+from rigl_nb.runs.slurm import SLURM
 from rigl_nb.runs.store import Store
 
 # %% [markdown]

@@ -2,8 +2,6 @@
 
 import argparse
 import errno
-import math
-import os
 import signal
 import sys
 import time
@@ -11,31 +9,32 @@ from pathlib import Path
 
 from rigl_nb import paths
 from rigl_nb.cli import usage
-from rigl_nb.cli.usage import FILTERS, LEFT, TURNS
-from rigl_nb.execution import Execution, cores, devices
+from rigl_nb.cli.training import train
+from rigl_nb.cli.usage import TURNS
+from rigl_nb.execution import Execution
 from rigl_nb.experiments import grids, inventory
-from rigl_nb.runs import cost, engine, probe
-from rigl_nb.runs.cluster import Cluster, installed
-from rigl_nb.runs.progress import display
-from rigl_nb.runs.record import Machine, hardware
+from rigl_nb.runs.record import Machine, RecordError
 from rigl_nb.runs.store import Store, finding, publish
 from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
-from rigl_nb.spec import RunSpec
 
-STARTED = time.monotonic()
-FOLDER = "Make it writable, or name another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
-ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT), FOLDER)
+KEPT = "Finished runs are kept; the same command goes on from here."
+FOLDER = "ame another folder: RIGL_BUILD for all that is generated, RIGL_RESULTS, RIGL_DATA"
+ADVICE = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), f"Make it writable, or n{FOLDER}")
+ADVICE |= dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.ENOENT), f"N{FOLDER}")
 ADVICE[errno.ENOSPC] = "Free some space; the same command goes on from here"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted."""
-    return program(lambda: _obey(arguments))
+def main(arguments: list[str] | None = None, started: float | None = None) -> int:
+    """Run one command: 0 all went well, 1 something failed, 2 a wrong call, 75 runs are left, 130 interrupted.
+
+    `started` (of `time.monotonic`) is when the process was: its time budget begins then.
+    """
+    return program(lambda: _obey(arguments, time.monotonic() if started is None else started))
 
 
-def _obey(arguments: list[str] | None) -> int:
+def _obey(arguments: list[str] | None, started: float) -> int:
     parser = usage.parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(started=started))
     if options.name is None:
         parser.print_help(sys.stderr)
         return 2
@@ -45,15 +44,18 @@ def _obey(arguments: list[str] | None) -> int:
     try:
         return COMMANDS[options.name](options) or 0
     except KeyboardInterrupt:
-        say("\nInterrupted. Finished runs are kept; the same command goes on from here.")
+        say(f"\nInterrupted. {KEPT}")
         return 130
+    except SystemExit:  # SIGTERM
+        say(f"Ended by a signal. {KEPT}")
+        raise
     except BrokenPipeError:
         raise
     except (ValueError, OSError, RuntimeError) as error:
         if options.debug:
             raise
         say(f"rigl_nb {options.name}: {_advice(error)}")
-        return 1
+        return 1 if isinstance(error, RecordError) or not isinstance(error, ValueError) else 2
 
 
 def _advice(error: Exception) -> str:
@@ -65,7 +67,7 @@ def _advice(error: Exception) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing."""
-    return _train(options.sections or sorted(grids.SECTIONS, key=TURNS.index), options)
+    return train(options.sections or sorted(grids.SECTIONS, key=TURNS.index), options)
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -79,7 +81,7 @@ def reproduce(options: argparse.Namespace) -> int:
         say(f"  {build.first(sections)}")
         say(f"Now the trainings of profile {options.profile}. Stop them whenever you like: the same command goes on.")
     with_runs = sorted(grids.SECTIONS.keys() & sections, key=TURNS.index)
-    if (code := _train(with_runs, options)) or options.dry_run:
+    if (code := train(with_runs, options)) or options.dry_run:
         return code
     say("Now the notebooks with these runs, and the report of them (a minute and a half on two CPU cores)")
     print(build.reproduce(sections, profile=options.profile))
@@ -159,82 +161,6 @@ def doctor(options: argparse.Namespace) -> int:
     job = f"{PROGRAM} reproduce --profile {options.profile}"
     say(f"{job} will not work here: see {', '.join(bad)}" if bad else f"{job} will work here")
     return 1 if bad else 0
-
-
-def _train(sections: list[str], options: argparse.Namespace) -> int:
-    local = Store(paths.runs())
-    published = () if options.fresh else (Store(paths.results()),)
-
-    def ask() -> list[RunSpec]:
-        return _selected(sections, options, finding(local, *published))[0]
-
-    specs, future = _selected(sections, options, finding(local, *published))
-    todo = engine.missing(specs, local, *published)
-    engine.check_compact(todo, options.compact)  # before anything is timed, and in a dry run too
-    cluster = _cluster(options, len(todo))
-    deadline = STARTED + cost.seconds(options.time_budget) if options.time_budget else math.inf
-    best = Execution.best(sharing=options.jobs_per_gpu, compact=options.compact)
-    records = Store(paths.results()).records() + local.records()
-    if not cluster.remote:
-        records += probe.of(todo, records, best if cluster.alone else Execution.best(1, compact=options.compact))
-    total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
-    there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
-    there += f" and {len(future)} whose settings follow from results" if future else ""
-    planned = cost.plan(todo, records, Machine.of(best), cluster.workers, future)
-    if options.dry_run:
-        print(fold("\n".join([there, *planned])))
-        return 0
-    say("\n".join([there, *planned[-1:]]))
-    if todo:
-        _writable(local.root)
-        if not cluster.remote:
-            _on_the_processor(options.profile, best)
-    summary = engine.campaign(ask, local, published, display, cluster, deadline=deadline, compact=options.compact)
-    for run_id, reason in summary.failed.items():
-        say(f"failed: {run_id}: {reason}")
-    if summary.failed:
-        say(f"{local.root}/RUN.failed.json has the traceback; the same command tries failed runs again")
-    if summary.left:
-        say(f"{count(summary.left, 'run')} left: the same command goes on from here")
-    return 1 if summary.failed else LEFT if summary.left else 0
-
-
-def _on_the_processor(profile: str, best: Execution) -> None:
-    """Say that the report's own networks would train on a CPU; ValueError where a GPU stays idle that may be meant."""
-    if best.kind != "cpu" or grids.PROFILES[profile].stand_in:
-        return
-    if why := devices.unused():
-        raise ValueError(f"profile {profile} is meant for the GPU, and {why}")
-    say(f"profile {profile} is meant for a GPU: this trains on {hardware(best.device)}")
-
-
-def _writable(folder: Path) -> None:
-    """Raise OSError now, once, where every run would fail for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-
-
-def _cluster(options: argparse.Namespace, runs: int) -> Cluster:
-    """Where to train: as asked, else on a CPU a worker for each core, and on a GPU this process."""
-    given = [name for name in ("workers", "scheduler", "slurm") if getattr(options, name) is not None]
-    if len(given) > 1:
-        raise ValueError(f"--{given[0]} and --{given[1]} are two places: name one of them")
-    how = {"jobs": options.jobs_per_gpu, "dashboard": options.dashboard}
-    if given:
-        value = getattr(options, given[0])
-        return Cluster.parse(f"slurm:{value}" if given[0] == "slurm" else value, **how)
-    one = options.jobs_per_gpu > 1 or Execution.best().kind != "cpu" or not installed()
-    return Cluster(1 if one else min(cores.usable(), max(runs, 1)), **how)
-
-
-def _selected(sections: list[str], options: argparse.Namespace, find) -> tuple[list[RunSpec], list[RunSpec]]:
-    """The sections' runs that the filters leave, and stand-ins for those that follow from results."""
-    filters = {name: value for name in FILTERS if (value := getattr(options, name, None)) is not None}
-    plans = [grids.plan(section, options.profile, find) for section in sections]
-    named = f"section {', '.join(sections)}" if options.sections else "any section"
-    specs = grids.filtered([s for plan in plans for s in plan.specs], f"{named}, profile {options.profile},", filters)
-    return specs, [spec for plan in plans for spec in plan.future if grids.has(spec, filters)]
 
 
 COMMANDS = {

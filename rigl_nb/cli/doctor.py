@@ -179,7 +179,8 @@ def speed(profile: Profile) -> Finding:
         runs = inventory.together(name, empty)
         price = cost.estimate([*runs.todo.values(), *runs.future], known)
         times.append(f"{name} {cost.duration(price.seconds / at_once)}")
-    return Finding("ok", f"{rate:,.0f} images/s ({TIMED.model}); all runs: {', '.join(times)}")
+        share = f", {at_once} at a time" if at_once > 1 else ""
+    return Finding("ok", f"{rate:,.0f} images/s ({TIMED.model}); all runs anew{share}: {', '.join(times)}")
 
 
 CHECKS: dict[str, Callable[[Profile], Finding]] = {

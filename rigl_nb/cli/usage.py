@@ -10,7 +10,8 @@ from rigl_nb.distributions import DISTRIBUTIONS
 from rigl_nb.experiments import grids
 from rigl_nb.masking.patterns import STRUCTURES
 from rigl_nb.methods import METHODS
-from rigl_nb.runs.cluster import LOOPBACK, SLURM
+from rigl_nb.runs.cluster import LOOPBACK
+from rigl_nb.runs.slurm import SLURM
 from rigl_nb.runs.terminal import PROGRAM, WIDTH, fold
 from rigl_nb.spec import OF_PARENT
 
@@ -61,8 +62,8 @@ of report.html.""",
         "Train the missing runs of a profile, without the report.",
         f"""\
 Leaves one record for each run in build/runs/. What results/ or build/runs/ hold
-is not trained again. Exit code: 0 all is there, 1 a run failed, {LEFT} runs are
-left.""",
+is not trained again. Exit code: 0 all is there, 1 a run failed, 2 a wrong call,
+{LEFT} runs are left.""",
         (
             "--profile short --section 05_1 --dry-run",
             "--profile quick --section 05_1 --method RigL --init ERK",
@@ -150,7 +151,13 @@ def parser() -> Parser:
             continue
         what = {"notebooks": "notebooks to make", "publish": "notebooks to remake"}.get(name, "sections")
         sub.add_argument(
-            "--sections", "--section", nargs="+", type=_file, metavar="05_1", help=f"{what}, by number (default: all)"
+            "--sections",
+            "--section",
+            nargs="+",
+            action="extend",
+            type=_file,
+            metavar="05_1",
+            help=f"{what}, by number (default: all)",
         )
     for name in ("reproduce", "run"):
         _training(commands.choices[name])

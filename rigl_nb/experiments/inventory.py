@@ -95,13 +95,14 @@ def lines(
 
     def row(section: str, profile: str, runs: Inventory) -> str:
         price = runs.cost(records, machine)
-        time = cost.duration(price.seconds) if price else "?" if runs.missing else "–"
+        known = price and not price.untimed
+        time = cost.duration(price.seconds) if known else "?" if runs.missing else "–"
         lost = len(failed.keys() & runs.todo.keys())
         return f"{section:8} {profile:8} {runs.present:8} {runs.missing:8} {lost:7} {time:>9}"
 
     table = [HEAD, *(row(*key, runs) for key, runs in tallies.items()), ""]
     table += [row("total", profile, runs) for profile, runs in totals.items()]
-    table += ["", "A run of several sections counts once in the totals.", *_speed(totals, records, machine)]
+    table += ["", "A run of several sections counts once in the totals.", *_speed(tallies, records, machine)]
     table += [f"failed: {run_id}: {reason}" for run_id, reason in failed.items()]
     if failed:
         table.append(
@@ -116,11 +117,15 @@ def _failed(totals: Mapping[str, Inventory], local: Store) -> dict[str, str]:
     return {run_id: reason for run_id, spec in todo.items() if (reason := local.failure(spec))}
 
 
-def _speed(totals: Mapping[str, Inventory], records: Sequence[Record], machine: Machine) -> list[str]:
-    """What the times mean, where any are shown."""
-    if prices := [price for runs in totals.values() if (price := runs.cost(records, machine))]:
-        return [f"time: training the missing runs one after the other, as measured on {prices[0].hardware}"]
-    return ["time: unknown until a first run is timed"] if any(runs.missing for runs in totals.values()) else []
+def _speed(tallies: Mapping[tuple[str, str], Inventory], records: Sequence[Record], machine: Machine) -> list[str]:
+    """What the times mean, where any are shown, and why others are not."""
+    prices = [(profile, runs.cost(records, machine)) for (_, profile), runs in tallies.items() if runs.missing]
+    known = [price for _, price in prices if price and not price.untimed]
+    unknown = [profile for profile, price in prices if not price or price.untimed]
+    said = [f"training the missing runs one after the other, as measured on {known[0].hardware}"] if known else []
+    if unknown:
+        said.append(f"? no record tells; {PROGRAM} run --profile {unknown[0]} --dry-run measures")
+    return [f"time: {'; '.join(said)}"] if said else []
 
 
 def _next(totals: Mapping[str, Inventory], sections: Collection[str]) -> str:

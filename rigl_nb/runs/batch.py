@@ -20,6 +20,7 @@ from rigl_nb.runs.turns import Stop
 from rigl_nb.runs.workers import Outcome
 from rigl_nb.spec import RunSpec
 
+START = 5.0  # seconds that a cluster takes to start, and to end
 FETCH = 10.0  # seconds until a result that does not arrive is waited for again
 FAREWELL = 20.0  # seconds, and a few iterations, that runs have to leave their checkpoints where no deadline is nearer
 
@@ -28,7 +29,9 @@ def on_cluster(todo: list[RunSpec], setting: Setting, pool: Pool, stop: Stop, he
     """Train the runs, those that another process holds included, in the order of the list; leave when it is due."""
     batch = Batch(todo, setting, pool, hear)
     try:
-        batch.connect()  # which takes seconds: the clock is looked at after it
+        if stop.due(0, START):
+            return
+        batch.connect()
         while batch.open and not stop.due(1):
             batch.submit()
             batch.listen(turns.LOOK_AGAIN, stop)

@@ -8,35 +8,26 @@ import logging
 import math
 import multiprocessing
 import re
+import signal
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from numbers import Integral
 from urllib.request import urlopen
 
 import torch
 
-from rigl_nb import paths
-from rigl_nb.runs import workers
+from rigl_nb.runs import slurm, workers
 from rigl_nb.runs.terminal import say
 
 LOOPBACK = "127.0.0.1:0"  # of the dashboard: seen from this machine alone, at any free port
+PORTS = 65_535
 PATIENCE = 60.0  # seconds that a scheduler which was lost may take to come back
 ADDRESS = re.compile(r"(tcp|tls)://[^\s:/]+:\d+")
 OURS = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.scheduler.worker-saturation": 1.0}
-SLURM = {  # what may be asked of it: the meaning, and the default
-    "partition": ("where jobs are sent", None),
-    "account": ("who pays", None),
-    "gpus": ("of a job", "0"),
-    "cores": ("of a job", "1"),
-    "memory": ("of a job", "4GB"),
-    "time": ("of a job, at most", "24:00:00"),
-    "jobs": ("at most so many at a time", "8"),
-    "interface": ("network by which jobs reach this machine", None),
-}
 
 
 def installed() -> bool:
@@ -68,10 +59,10 @@ class Cluster:
             raise ValueError(
                 f"scheduler {self.scheduler!r} is no address: write tcp://host:8786, as it says at its start"
             )
-        if not re.fullmatch(r"[^\s:]*:\d+", self.dashboard):
+        if not (port := re.fullmatch(r"[^\s:]*:(\d+)", self.dashboard)) or int(port[1]) > PORTS:
             raise ValueError(f"dashboard {self.dashboard!r} is not allowed: write host:port, such as 127.0.0.1:8787")
         if self.slurm:
-            _options(self.slurm)
+            slurm.options(self.slurm)
         if not self.alone and not installed():
             raise ValueError(f"{self} needs dask: install it by pip install 'rigl_nb[cluster]', or use one worker")
 
@@ -116,18 +107,8 @@ class Cluster:
 def _pair(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not value:
-        raise ValueError(f"slurm {text!r} is not allowed: write key=value, with {', '.join(SLURM)}")
+        raise ValueError(f"slurm {text!r} is not allowed: write key=value, with {', '.join(slurm.SLURM)}")
     return key, value
-
-
-def _options(pairs: tuple[tuple[str, str], ...]) -> dict:
-    """All that is asked of SLURM, defaults included; ValueError names an unknown key or a value that is no number."""
-    for key, value in pairs:
-        if key not in SLURM:
-            raise ValueError(f"slurm {key!r} is unknown: there are {', '.join(SLURM)}")
-        if key in ("gpus", "cores", "jobs") and not value.isdecimal():
-            raise ValueError(f"slurm {key} {value!r} is not allowed: it must be a whole number")
-    return {key: default for key, (_, default) in SLURM.items()} | dict(pairs)
 
 
 class Pool:
@@ -195,11 +176,23 @@ def _shown(link: str) -> bool:
         return False
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What is started here never hears SIGINT, of which a terminal tells all processes; here it arrives afterwards."""
+    resource_tracker.ensure_running()  # its own start would end the silence
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _connected(stack: ExitStack, cluster: Cluster):
     """A client of dask; what it starts ends with the stack."""
     if not cluster.remote and "forkserver" in multiprocessing.get_all_start_methods():
         workers.processes()
-        forkserver.ensure_running()  # before dask starts it, and while this process imports dask
+        with _deaf_to_ctrl_c():
+            forkserver.ensure_running()  # before dask starts it, and while this process imports dask
     from distributed import Client, LocalCluster
 
     if cluster.scheduler:
@@ -208,7 +201,7 @@ def _connected(stack: ExitStack, cluster: Cluster):
         except OSError as error:
             raise OSError(f"no scheduler answers at {cluster.scheduler}: start it, or look at the address") from error
     if cluster.slurm:
-        started = stack.enter_context(_slurm(cluster))
+        started = stack.enter_context(slurm.start(cluster.slurm, cluster.jobs, cluster.dashboard))
     else:
         started = stack.enter_context(
             LocalCluster(
@@ -221,29 +214,3 @@ def _connected(stack: ExitStack, cluster: Cluster):
             )
         )
     return Client(started, set_as_default=False)
-
-
-def _slurm(cluster: Cluster):
-    """A scheduler here, and workers as jobs: as many as there is work for, a lost one is replaced."""
-    if not importlib.util.find_spec("dask_jobqueue"):
-        raise ValueError(f"{cluster} needs dask-jobqueue: install it by pip install 'rigl_nb[cluster]'")
-    from dask_jobqueue import SLURMCluster
-
-    asked = _options(cluster.slurm)
-    started = SLURMCluster(
-        queue=asked["partition"],
-        account=asked["account"],
-        cores=cluster.jobs,
-        processes=1,
-        job_cpu=int(asked["cores"]),
-        memory=asked["memory"],
-        walltime=asked["time"],
-        interface=asked["interface"],
-        job_extra_directives=[f"--gres=gpu:{asked['gpus']}"] if int(asked["gpus"]) else [],
-        job_script_prologue=[f"cd {paths.ROOT}"],
-        log_directory=str(paths.build() / "slurm"),
-        scheduler_options={"dashboard_address": cluster.dashboard},
-        silence_logs="ERROR",
-    )
-    started.adapt(minimum=0, maximum=int(asked["jobs"]))
-    return started

@@ -23,6 +23,7 @@ class Price:
     seconds: float
     hardware: str
     untimed: tuple[str, ...] = ()  # networks without a record there: their share is by FLOPs alone
+    guessed: bool = False  # all of it is by FLOPs alone, which say little of small networks
 
     def __str__(self) -> str:
         hours = float(f"{self.seconds / HOUR:.2g}")  # more digits would say more than is known
@@ -42,6 +43,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machi
     here = [record for record in records if record.machine == machine]
     known = here or records
     seconds, untimed = 0.0, set()
+    networks = {(spec.model, spec.data) for spec in specs}
     for spec in specs:
         kin = [r for r in known if SOURCES[r.spec.data].text is SOURCES[spec.data].text]  # windows of text go otherwise
         like = [r for r in kin if (r.spec.model, r.spec.data) == (spec.model, spec.data)]
@@ -49,7 +51,7 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machi
             untimed.add(f"{spec.model} on {spec.data}")
         seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or kin or known)
     names = sorted({record.machine.hardware for record in known})
-    return Price(seconds, " or ".join(names), tuple(sorted(untimed)))
+    return Price(seconds, " or ".join(names), tuple(sorted(untimed)), len(untimed) == len(networks))
 
 
 def plan(
@@ -64,24 +66,22 @@ def plan(
         rows.setdefault(spec.config_id, []).append(spec)
     names = {config_id: _name(specs[0]) for config_id, specs in rows.items()}
     width = max(map(len, names.values()), default=0)
-    lines, each = [], {}
+    whole, lines, each = estimate([*todo, *future], records, machine), [], {}
+    if whole and whole.guessed:
+        whole = None
     for config_id, specs in rows.items():
         cost = estimate(specs, records, machine)
         each |= {spec.run_id: cost.seconds / len(specs) for spec in specs if cost}
-        one = duration(each[specs[0].run_id]) if cost else "?"
+        one = duration(each[specs[0].run_id]) if cost and whole else "?"
         lines.append(f"  {names[config_id]:{width}} {len(specs):3} × {one}")
     if todo:
-        cost = estimate([*todo, *future], records, machine)
-        networks = {(spec.model, spec.data) for spec in todo}
-        if cost and len(cost.untimed) >= len(networks):  # FLOPs alone say little of small networks
-            cost = None
-        lines.append(f"cost: {cost}" if cost else "cost: unknown until a first run is timed")
-        if cost and workers > 1:
+        lines.append(f"cost: {whole}" if whole else "cost: unknown until a first run is timed")
+        if whole and workers > 1:
             parents = {spec.run_id: spec.parent.run_id for spec in todo if spec.parent}
-            later = (cost.seconds - sum(each.values())) / workers
+            later = (whole.seconds - sum(each.values())) / workers
             lines[-1] += f"; {workers} at a time take {duration(schedule(each, workers, parents).makespan + later)}"
-        if cost and cost.untimed:
-            lines[-1] += f"; {' and '.join(cost.untimed)}: by FLOPs, never timed here; small networks take longer"
+        if whole and whole.untimed:
+            lines[-1] += f"; {' and '.join(whole.untimed)}: by FLOPs, never timed here; small networks take longer"
     return lines
 
 

@@ -1,5 +1,6 @@
 """What a run takes on this machine, measured where no record tells: its first seconds, then the rest by count."""
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,9 +27,12 @@ class Timed:
     machine: Machine
 
 
-def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution) -> list[Timed]:
+def of(
+    specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution, until: float = math.inf
+) -> list[Timed]:
     """A probe of every network and data set of the runs that has no record on this machine; none where it fails.
 
+    No probe begins after `until` (of `time.monotonic`).
     ValueError for a batch that the engine refuses as a whole: no training would say so, for none begins.
     """
     specs = list(specs)
@@ -38,7 +42,7 @@ def of(specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution
     kinds = {(spec.model, spec.data): spec for spec in specs if not spec.parent}
     found = []
     for kind, spec in kinds.items():
-        if kind not in known and _step(spec, records) < LARGE:
+        if kind not in known and _step(spec, records) < LARGE and time.monotonic() < until:
             try:
                 found.append(Timed(spec, seconds(spec, execution), here))
             except Exception:  # its data lacks, or whatever fails there: the training itself will say so

@@ -27,13 +27,14 @@ class Standing:
         self._total = sum(work(spec) for spec in todo)
         self._done = dict.fromkeys((spec.run_id for spec in todo), 0.0)
         self._before = {}  # what a checkpoint holds was done at another time: it says nothing about the speed
-        self._start = time.monotonic()
+        self._start = None  # when the first iterations were done: what comes before takes its own time
 
     def hear(self, event: Event) -> None:
         """Count an event."""
         run_id, amount = event.spec.run_id, work(event.spec) * reached(event)
         if event.kind == "progress":
             self._before.setdefault(run_id, amount)
+            self._start = self._start or time.monotonic()
             self.underway[run_id] = event
         else:
             self.underway.pop(run_id, None)
@@ -49,7 +50,9 @@ class Standing:
     def left(self) -> str:
         """The time that the rest takes at this batch's own speed, "?" at first."""
         now = sum(self._done.values()) - sum(self._before.values())
-        return duration((time.monotonic() - self._start) * (1 - self.share) * self._total / now) if now > 0 else "?"
+        if now <= 0 or self._start is None:
+            return "?"
+        return duration((time.monotonic() - self._start) * (1 - self.share) * self._total / now)
 
 
 def reached(event: Event) -> float:

@@ -8,7 +8,6 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,13 +136,22 @@ class Store:
             write(Path(self.root) / names[0], "")
         return names[0]
 
-    def records(self) -> list[Record]:
-        """All records of methods that are known here, ordered by run id; RecordError names a damaged file."""
+    def records(self, damaged: Callable[[RecordError], None] | None = None) -> list[Record]:
+        """All records of methods that are known here, ordered by run id; RecordError names a damaged file.
+
+        `damaged` is told of such a file instead, and the others are found.
+        """
         found = []
         for file in sorted(Path(self.root).glob("*/seed-*.json")):
             if not file.name.endswith(".failed.json"):
-                with suppress(UnknownMethodError):
+                try:
                     found.append(_read(file))
+                except UnknownMethodError:
+                    continue
+                except RecordError as error:
+                    if not damaged:
+                        raise
+                    damaged(error)
         return found
 
     def fail(self, spec: RunSpec, reason: str, trace: str) -> None:

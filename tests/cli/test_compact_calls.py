@@ -26,7 +26,7 @@ def test_a_dry_run_refuses_what_the_command_refuses(call, local, structures, mor
     told = call(*RUN, *more)
     assert call(*RUN, *more, "--dry-run") == told
     code, out, err = told
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "compact is not allowed with runs of structure" in err and "--structure channel" in err
     assert structures == [] and not local.root.exists()
 

@@ -47,7 +47,7 @@ def test_a_sound_machine_is_told_so_in_ten_lines(call, monkeypatch):  # noqa: F8
     assert [row[5:15].strip() for row in lines] == list(doctor.CHECKS) and len(lines) == 10
     assert code == 0, out
     assert "reproduce --profile smoke will work here" in err
-    assert "the same numbers, bit for bit" in out and "images/s (wrn-10-1); all runs: smoke" in out
+    assert "the same numbers, bit for bit" in out and "images/s (wrn-10-1); all runs anew" in out
 
 
 def test_trainings_that_differ_are_bad(call, monkeypatch):  # noqa: F811
@@ -143,7 +143,7 @@ def test_a_check_that_breaks_is_a_finding(line, monkeypatch):
 def test_a_batch_for_the_gpu_does_not_start_on_the_processor_in_silence(call, monkeypatch, fault):  # noqa: F811
     fault(monkeypatch)
     code, _, err = call("run", "--profile", "short", "--section", "05_1", "--method", "Dense", "--seed", "0")
-    assert code == 1 and "profile short is meant for the GPU, and NVIDIA" in err and "RIGL_DEVICE=cpu" in err
+    assert code == 2 and "profile short is meant for the GPU, and NVIDIA" in err and "RIGL_DEVICE=cpu" in err
 
 
 def test_a_machine_without_a_gpu_is_told_what_a_batch_is_meant_for(call, monkeypatch):  # noqa: F811

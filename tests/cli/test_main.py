@@ -54,7 +54,7 @@ def test_the_module_runs(local):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == "" and "Traceback" not in done.stderr
     assert "density 0.7" in done.stderr and "0.1" in done.stderr
     assert not local.root.exists()
@@ -112,7 +112,7 @@ def test_runs_of_channels_train_compact(call, local, monkeypatch):
     both = [records.tiny(init="Random", density=0.5, structure=structure) for structure in ("weight", "channel")]
     monkeypatch.setitem(grids.SECTIONS, "05_1", grids.Section((lambda size: both,)))
     code, out, err = call("run", "--compact")
-    assert (code, out) == (1, "") and "structure weight" in err and "--structure channel" in err
+    assert (code, out) == (2, "") and "structure weight" in err and "--structure channel" in err
     assert not local.records() and "Traceback" not in err
     assert call("run", "--compact", "--structure", "channel", "--workers", "1")[0] == 0
     assert [one.spec for one in local.records()] == both[1:]
@@ -153,7 +153,7 @@ def test_status_of_nothing(call, local):
         n = len(grids.specs("05_1", profile))
         assert counts(out)[profile][:3] == ["0", str(n), "0"]
         assert counts(out)[profile][3] == "?"
-    assert "time: unknown until a first run is timed" in out
+    assert "time: ? no record tells; python -m rigl_nb run --profile smoke --dry-run measures" in out
     assert not local.root.exists()
 
 

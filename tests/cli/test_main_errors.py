@@ -7,6 +7,7 @@ import pytest
 from records import made
 
 from rigl_nb.cli import commands as cli
+from rigl_nb.cli import training
 from rigl_nb.experiments import grids
 from rigl_nb.runs import engine
 
@@ -18,23 +19,23 @@ WRONG = {
     "unknown method": (("run", "--method", "Rigl"), 2, ["Rigl", "RigL", "Small-Dense"]),
     "unknown profile": (("run", "--profile", "huge"), 2, ["huge", "smoke", "paper"]),
     "unknown profile of status": (("status", "--profile", "huge"), 2, ["huge", "smoke", "paper"]),
-    "unknown section": (("run", "--sections", "99"), 1, ["99", "05_1"]),
-    "unknown section of status": (("status", "--sections", "99"), 1, ["99", "05_1"]),
-    "unknown section of reproduce": (("reproduce", "--sections", "99"), 1, ["99", "05_1"]),
-    "unknown section of report": (("report", "--sections", "99"), 1, ["99", "05_1"]),
-    "unknown section beside a known one": (("run", "--sections", "05_1", "99"), 1, ["99", "05_1"]),
-    "density not in the grid": (("run", "--density", "0.3"), 1, ["0.3", "0.1"]),
+    "unknown section": (("run", "--sections", "99"), 2, ["99", "05_1"]),
+    "unknown section of status": (("status", "--sections", "99"), 2, ["99", "05_1"]),
+    "unknown section of reproduce": (("reproduce", "--sections", "99"), 2, ["99", "05_1"]),
+    "unknown section of report": (("report", "--sections", "99"), 2, ["99", "05_1"]),
+    "unknown section beside a known one": (("run", "--sections", "05_1", "99"), 2, ["99", "05_1"]),
+    "density not in the grid": (("run", "--density", "0.3"), 2, ["0.3", "0.1"]),
     "density as a word": (("run", "--density", "low"), 2, ["low"]),
     "unknown distribution": (("run", "--init", "Uniform"), 2, ["Uniform", "Random", "ERK"]),
-    "seed not in the grid": (("run", "--seed", "5"), 1, ["5"]),
-    "multiplier not in the grid": (("run", "--multiplier", "7"), 1, ["7", "1, 2"]),
-    "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 1, ["ERK"]),
+    "seed not in the grid": (("run", "--seed", "5"), 2, ["5"]),
+    "multiplier not in the grid": (("run", "--multiplier", "7"), 2, ["7", "1, 2"]),
+    "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 2, ["ERK"]),
     "unknown structure": (("run", "--structure", "channels"), 2, ["channels", "channel", "fan-in"]),
-    "structure not in the grid": (("run", "--structure", "2:4"), 1, ["2:4", "weight"]),
-    "no workers": (("run", "--workers", "0"), 1, ["workers 0", "at least 1"]),
-    "fewer workers": (("run", "--workers", "-2"), 1, ["workers -2", "at least 1"]),
+    "structure not in the grid": (("run", "--structure", "2:4"), 2, ["2:4", "weight"]),
+    "no workers": (("run", "--workers", "0"), 2, ["workers 0", "at least 1"]),
+    "fewer workers": (("run", "--workers", "-2"), 2, ["workers -2", "at least 1"]),
     "workers as a word": (("run", "--workers", "two"), 2, ["two"]),
-    "no folder": (("publish", "nowhere/at/all"), 1, ["nowhere/at/all", "exist"]),
+    "no folder": (("publish", "nowhere/at/all"), 2, ["nowhere/at/all", "exist"]),
 }
 
 
@@ -51,7 +52,7 @@ def test_a_wrong_call_names_the_value_and_what_is_allowed(call, local, case, mon
 
 def test_publishing_before_anything_was_trained(call, local):
     code, _, err = call("publish")
-    assert code == 1 and str(local.root) in err
+    assert code == 2 and str(local.root) in err
 
 
 def test_without_data_three_ways_are_named(call, local, tmp_path, monkeypatch):
@@ -59,7 +60,7 @@ def test_without_data_three_ways_are_named(call, local, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RIGL_DATA", str(tmp_path / "file" / "data"))
     code, out, err = call("run", "--profile", "quick", "--method", "Dense", "--seed", "0")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "Traceback" not in err
     for word in ("cifar10", str(tmp_path / "file" / "data"), "RIGL_DATA", "(1)", "(2)", "(3)"):
         assert word in err, err
@@ -73,7 +74,7 @@ def test_debug_shows_the_traceback(local):
 
 def test_an_empty_section_names_the_way_out(call, local):
     code, _, err = call("run", "--profile", "quick", "--method", "Static", "--section", "05_1", "--seed", "99")
-    assert code == 1 and "method Static" in err and "99" in err and "there are 0, 1, 2" in err
+    assert code == 2 and "method Static" in err and "99" in err and "there are 0, 1, 2" in err
     with pytest.raises(ValueError, match="no runs at all, choose another section or profile"):
         grids.filtered([], "section 05_2, profile quick,", {"seed": 0})
 
@@ -99,7 +100,7 @@ def test_a_read_only_folder_is_named_once_with_the_way_out(call, local, tiny, mo
     def refuse(*arguments, **options):
         raise OSError(number, os.strerror(number), str(local.root))
 
-    monkeypatch.setattr(cli.Path, "mkdir", refuse)
+    monkeypatch.setattr(training.Path, "mkdir", refuse)
     monkeypatch.setattr(engine, "run", lambda *a, **k: pytest.fail("nothing may be trained"))
     code, out, err = call("run")
     assert (code, out) == (1, "")
@@ -107,7 +108,7 @@ def test_a_read_only_folder_is_named_once_with_the_way_out(call, local, tiny, mo
 
 
 def test_a_folder_that_only_others_may_write(call, local, tiny, monkeypatch):
-    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(training.os, "access", lambda path, mode: False)
     code, _, err = call("run", "--method", "Dense")
     assert code == 1 and str(local.root) in err and "Make it writable" in err
 

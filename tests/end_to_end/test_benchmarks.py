@@ -219,21 +219,3 @@ def test_everything_runs_quickly_on_the_cpu(tmp_path, capsys):
             assert measurement["n"] or "not measured" in measurement["note"], name
             assert all(math.isfinite(value) for value in measurement["values"])
     assert "quick: these numbers mean nothing" in report.tables(tmp_path)
-
-
-def test_a_spent_budget_leaves_the_rest_out_and_says_so(tmp_path, capsys):
-    assert main(["--device", "cpu", "--quick", "--budget", "0.000001s", "--out", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert all(name in said for name in ("left out", *PARTS))
-    assert report.raw_files(tmp_path) == []
-
-
-def test_a_part_that_fails_takes_nothing_from_the_others(tmp_path, monkeypatch, capsys):
-    def fails(machine):
-        raise RuntimeError("no memory")
-
-    monkeypatch.setitem(PARTS, "masks", fails)
-    assert main(["--device", "cpu", "--quick", "--only", "masks", "packing", "--out", str(tmp_path)]) == 1
-    parts = report.read(report.raw_files(tmp_path)[0])["parts"]
-    assert parts["masks"]["failed"] == "RuntimeError: no memory" and parts["packing"]["measurements"]
-    assert "no memory" in capsys.readouterr().err

@@ -19,7 +19,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " masking.optimizers masking.structures masking.channels masking.patterns masking.parts masking.resting"
     " masking.masked masking.moving masking sparsifier compact deploy.speed deploy.export deploy.groups"
     " deploy.tensor_cores deploy published_code spec iteration train",
-    "runs": "terminal record store schedule cost attempt progress turns workers cluster batch watch engine probe",
+    "runs": "terminal record store schedule cost attempt progress turns workers slurm cluster batch watch engine probe",
     "experiments": "profiles rows language structured equal_flops studies grids inventory",
     "claims": "claim spread estimate model several judge power instability images own_costs arithmetic printed"
     " inconsistencies statements.cells statements.beyond statements.cifar statements.distribution statements.settings"
@@ -28,7 +28,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "report.sections": "characters shared redistribution accuracy_by_flops beyond_family tuning tuning_landscapes"
     " beyond audit batches structured ladder priorities discussion overview all_runs",
     "report.pages": "kernels execute pairs reference onefile stitching build",
-    "cli": "usage doctor commands",
+    "cli": "usage doctor training commands",
 }
 APART = {"report.pages": {"report.figures", "report.sections"}}  # rooms that do not know each other
 TABLE_LIBRARIES = {

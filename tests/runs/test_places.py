@@ -106,12 +106,14 @@ def test_a_pool_starts_nothing_before_it_is_asked():
         (("--workers", "2", "--slurm", "gpus=1"), "--workers and --slurm are two places"),
         (("--scheduler", "node-1"), "'node-1' is not allowed"),
         (("--slurm", "queue=gpu"), "'queue' is unknown"),
+        (("--slurm", "jobs=0"), "slurm jobs '0' is not allowed: it must be a whole number of at least 1"),
+        (("--workers", "2", "--dashboard", "localhost:99999"), "dashboard 'localhost:99999' is not allowed"),
         (("--workers", "2", "--dashboard", "everywhere"), "dashboard 'everywhere' is not allowed"),
     ],
 )
 def test_wrong_options_are_named(call, local, options, said):
     code, out, err = call("run", *options)
-    assert (code, out) == (1, "") and said in " ".join(err.split()) and "Traceback" not in err
+    assert (code, out) == (2, "") and said in " ".join(err.split()) and "Traceback" not in err
     assert not local.root.exists()
 
 
@@ -127,7 +129,7 @@ def test_options_name_the_place(call, local, tiny, monkeypatch):
 
 def test_without_dask_the_command_trains_in_this_process(call, local, tiny, monkeypatch):
     given = []
-    monkeypatch.setattr("rigl_nb.cli.commands.installed", lambda: False)
+    monkeypatch.setattr("rigl_nb.cli.training.installed", lambda: False)
     monkeypatch.setattr(engine, "campaign", lambda *a, **k: given.append(a[4]) or engine.Summary(1, {}))
     assert call("run")[0] == 0 and given[0].alone
 

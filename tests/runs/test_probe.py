@@ -68,3 +68,8 @@ def test_a_batch_that_cannot_be_compact_is_refused_and_not_passed_over(monkeypat
         with pytest.raises(ValueError, match="compact is not allowed with runs of structure weight"):
             probe.of(iter(batch), records, compact)
     assert [one.spec for one in probe.of(iter([channels]), [], compact)] == [channels]
+
+
+def test_no_probe_begins_too_late(monkeypatch):
+    monkeypatch.setattr(probe, "seconds", lambda spec, execution: pytest.fail("its time is over"))
+    assert probe.of([tiny()], [], PLAIN, until=0.0) == []

@@ -10,7 +10,7 @@ import joblib
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.cli import commands
+from rigl_nb.cli import training
 from rigl_nb.execution import cores
 from rigl_nb.runs.record import hardware
 
@@ -39,7 +39,7 @@ def test_there_is_a_worker_for_each_of_them(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     monkeypatch.setenv("RIGL_DEVICE", "cpu")
     options = argparse.Namespace(workers=None, scheduler=None, slurm=None, jobs_per_gpu=1, dashboard="127.0.0.1:0")
-    assert commands._cluster(options, runs=10).workers == (3 if commands.installed() else 1)
+    assert training._cluster(options, runs=10).workers == (3 if training.installed() else 1)
 
 
 @pytest.mark.skipif(not shutil.which("taskset"), reason="there is no taskset")
