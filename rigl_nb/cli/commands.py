@@ -13,7 +13,7 @@ from rigl_nb.cli.training import train
 from rigl_nb.cli.usage import TURNS
 from rigl_nb.execution import Execution
 from rigl_nb.experiments import grids, inventory
-from rigl_nb.runs.record import Machine, RecordError
+from rigl_nb.runs.record import Machine
 from rigl_nb.runs.store import Store, finding, publish
 from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
 
@@ -55,7 +55,7 @@ def _obey(arguments: list[str] | None, started: float) -> int:
         if options.debug:
             raise
         say(f"rigl_nb {options.name}: {_advice(error)}")
-        return 1 if isinstance(error, RecordError) or not isinstance(error, ValueError) else 2
+        return 2 if type(error) is ValueError else 1  # what data, records and notebooks lack has errors of its own
 
 
 def _advice(error: Exception) -> str:

@@ -60,7 +60,7 @@ def test_without_data_three_ways_are_named(call, local, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RIGL_DATA", str(tmp_path / "file" / "data"))
     code, out, err = call("run", "--profile", "quick", "--method", "Dense", "--seed", "0")
-    assert (code, out) == (2, "")
+    assert (code, out) == (1, "")
     assert "Traceback" not in err
     for word in ("cifar10", str(tmp_path / "file" / "data"), "RIGL_DATA", "(1)", "(2)", "(3)"):
         assert word in err, err
