@@ -19,7 +19,9 @@ from rigl_nb.iteration import Legacy, Parts, autocast, iteration, network, prepa
 from rigl_nb.schedules import learning_rate
 from rigl_nb.spec import RunSpec
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = (
+    250  # at 500, the activations of a Wide ResNet no longer fit into the caches of a CPU: 1.4 times slower
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ def local(tmp_path, monkeypatch) -> Store:
     monkeypatch.setattr(grids, "SECTIONS", {"05_1": grids.SECTIONS["05_1"]})
     for name in ("results", "build", "data"):
         monkeypatch.setenv(f"RIGL_{name.upper()}", str(tmp_path / name))
+    (tmp_path / "results").mkdir()
     before = signal.getsignal(signal.SIGTERM)
     yield Store(tmp_path / "build" / "runs")
     signal.signal(signal.SIGTERM, before)

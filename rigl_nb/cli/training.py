@@ -15,7 +15,7 @@ from rigl_nb.runs.cluster import Cluster, installed
 from rigl_nb.runs.progress import display
 from rigl_nb.runs.record import Machine, Record, hardware
 from rigl_nb.runs.store import Store, finding
-from rigl_nb.runs.terminal import count, fold, say
+from rigl_nb.runs.terminal import count, crash, fold, say
 from rigl_nb.spec import RunSpec
 
 PROBING = 0.1  # of a time budget, at most, goes into measuring what the batch would cost
@@ -54,7 +54,7 @@ def train(sections: list[str], options: argparse.Namespace) -> int:
     deadline = options.started + budget
     summary = engine.campaign(ask, local, published, display, cluster, deadline=deadline, compact=options.compact)
     for run_id, reason in summary.failed.items():
-        say(f"failed: {run_id}: {reason}\n  its traceback: {local.root}/{run_id}.failed.json")
+        say(crash(run_id, reason, local.root))
     if summary.failed:
         say("the same command tries failed runs again")
     if summary.left:

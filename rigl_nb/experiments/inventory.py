@@ -10,7 +10,7 @@ from rigl_nb.experiments.profiles import PAPER_EPOCHS
 from rigl_nb.runs import cost, engine
 from rigl_nb.runs.record import Machine, Record
 from rigl_nb.runs.store import Store, finding
-from rigl_nb.runs.terminal import PROGRAM, count, fold
+from rigl_nb.runs.terminal import PROGRAM, count, crash, fold
 from rigl_nb.spec import RECIPES, RunSpec
 
 REPORT_HOURS = {"cifar10": 2, "cifar100": 6}  # its summary
@@ -103,11 +103,8 @@ def lines(
     table = [HEAD, *(row(*key, runs) for key, runs in tallies.items()), ""]
     table += [row("total", profile, runs) for profile, runs in totals.items()]
     table += ["", "A run of several sections counts once in the totals.", *_speed(tallies, records, machine)]
-    table += [f"failed: {run_id}: {reason}" for run_id, reason in failed.items()]
-    if failed:
-        table.append(
-            f"{local.root}/RUN.failed.json has the traceback; a failed run is tried again with the missing ones"
-        )
+    table += [crash(run_id, reason, local.root) for run_id, reason in failed.items()]
+    table += ["a failed run is tried again with the missing ones"] if failed else []
     return [fold(line) for line in [*table, _next(totals, sections)]]
 
 

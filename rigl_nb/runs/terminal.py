@@ -28,6 +28,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def crash(run_id: str, reason: str, folder: object) -> str:
+    """Which run failed, why, and the file of its traceback below the folder of records."""
+    return f"failed: {run_id}: {reason}\n  its traceback: {folder}/{run_id}.failed.json"
+
+
 def program(obey: Callable[[], int]) -> int:
     """Obey a command, whatever its output goes to; its exit code, or 141 where the reader has gone, as `| head` has.
 

@@ -157,3 +157,13 @@ def test_a_folder_that_cannot_be_made_has_a_way_out(call, monkeypatch):
     monkeypatch.setenv("RIGL_BUILD", "/proc/nope")
     code, _, error = call("run", "--section", "05_1")
     assert code == 1 and "/proc/nope: No such file" in error and "RIGL_BUILD" in error
+
+
+def test_published_records_that_are_nowhere_are_told(call, tmp_path, monkeypatch):
+    assert call("status")[2] == ""
+    monkeypatch.setenv("RIGL_RESULTS", str(tmp_path / "resluts"))
+    code, _, err = call("status")
+    assert code == 0
+    assert err.split() == (
+        f"RIGL_RESULTS names {tmp_path}/resluts, which does not exist: no record counts as published".split()
+    )
