@@ -102,13 +102,16 @@ for key, (about, default) in SLURM.items():
 #
 # As long as no GPU has published runs, `paper` and `short` take what the report says: 2 hours a run on CIFAR-10 and 6
 # on CIFAR-100, on a GPU of 2016, and a tenth of it. Newer ones are faster. The time of a `quick` run is its number of
-# operations, divided by the median speed of like runs that were published. All sections, each alone, on one device:
+# operations, divided by the median speed of like runs that were published. Such a run has one core of a CPU, and counts
+# in float32, as every CPU can; one that computes in bfloat16 is faster. So "one device" is a GPU for `paper` and `short`,
+# and a core for `quick`. All sections, each alone, on one device:
 
 # %%
 results = Store(paths.results())
 records, gpu = batches.timed(results.records())
 machines = sorted({record.provenance["hardware"] for record in records})
-print(f"{len(records)} timed runs, on {' and '.join(machines)}")
+ways = sorted({record.execution["precision"] for record in records})
+print(f"{len(records)} timed runs, {' and '.join(ways)}, on {' and '.join(machines)}")
 if not gpu:
     print("No run on a GPU is published yet: paper and short by the report's hours.")
 models = sorted({record.spec.model for record in records})
@@ -147,7 +150,7 @@ tables.plain(plan, "steps", form)
 campaigns = {
     name: batches.campaign(name, records, find=results.find) for name in grids.EVIDENCE
 }
-DEVICES = (1, 4, 64)
+DEVICES = (1, 2, 4, 64)
 tables.plain(batches.makespans(campaigns, DEVICES), "makespans")
 
 # %% [markdown]
@@ -166,10 +169,10 @@ batches.gantt(campaigns["quick"], 4)
 
 # %%
 for name, found in campaigns.items():
-    kind = "CPU" if not gpu and name == "quick" else "GPU"
+    kind = "core" if not gpu and name == "quick" else "GPU"
     one, many = (found.on(count) for count in (DEVICES[0], DEVICES[-1]))
     times = one.makespan / many.makespan
     print(f"{name}: {len(found.specs)} runs,", end=" ")
-    print(f"{cost.duration(one.makespan)} of one {kind} machine;")
+    print(f"{cost.duration(one.makespan)} of one {kind};")
     print(f"  {DEVICES[-1]} of them are {times:.0f} times as fast,", end=" ")
     print(f"and idle {many.idle:.0%} of the time")

@@ -54,7 +54,9 @@ for record in results.records():
         masks = {name: torch.from_numpy(mask) for name, mask in found[0].items()}
         counts = dict(zip(columns, structured.dead(masks), strict=True))
         spec = record.spec
-        lines.append({"masks of": spec.label, "seed": spec.seed} | counts)
+        lines.append(
+            {"network": spec.model, "masks of": spec.label, "seed": spec.seed} | counts
+        )
 tables.plain(pd.DataFrame(lines), "dead")
 
 # %% [markdown]

@@ -44,10 +44,14 @@ class Campaign:
 
 
 def timed(records: Iterable[Record]) -> tuple[list[Record], bool]:
-    """The records whose times count, and whether a GPU made them: a GPU's where there is any, else all."""
+    """The records whose times count, and whether a GPU made them.
+
+    A GPU's where there is any; else those in float32, the precision in which every CPU computes.
+    """
     records = list(records)
     gpu = [record for record in records if record.execution["device"].startswith("cuda")]
-    return gpu or records, bool(gpu)
+    plain = [record for record in records if record.execution["precision"] == "fp32"]
+    return gpu or plain or records, bool(gpu)
 
 
 def campaign(

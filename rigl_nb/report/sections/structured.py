@@ -9,6 +9,7 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import Markdown
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -201,8 +202,8 @@ def picture(rows: pd.DataFrame) -> Figure | Markdown:
     return figure
 
 
-def dead(masks: Mapping[str, Tensor]) -> tuple[int, int, int]:
-    """Layers of a run's masks, and how many outputs and inputs of them have no weight at all."""
-    outputs = sum(int((~mask.flatten(1).any(1)).sum()) for mask in masks.values())
-    inputs = sum(int((~mask.transpose(0, 1).flatten(1).any(1)).sum()) for mask in masks.values())
-    return len(masks), outputs, inputs
+def dead(masks: Mapping[str, Tensor]) -> tuple[int, str, str]:
+    """Layers of a run's masks, and how many of their outputs, and of their inputs, have no weight at all."""
+    live = [(mask.flatten(1).any(1), mask.transpose(0, 1).flatten(1).any(1)) for mask in masks.values()]
+    sides = [torch.cat(side) for side in zip(*live, strict=True)]
+    return len(masks), *(f"{int((~side).sum())} of {len(side):,}" for side in sides)

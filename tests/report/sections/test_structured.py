@@ -137,4 +137,4 @@ def test_empty_rows_and_columns_are_counted():
     mask = torch.tensor([[True, False, False], [False, False, False]])
     kernels = torch.zeros(2, 2, 3, 3, dtype=torch.bool)
     kernels[:, :, 1, 1] = True
-    assert structured.dead({"a": mask, "b": kernels}) == (2, 1, 2)
+    assert structured.dead({"a": mask, "b": kernels}) == (2, "1 of 4", "2 of 5")
