@@ -57,7 +57,7 @@ for text in (1, 4, "tcp://host:8786", "slurm:partition=gpu,gpus=1"):
 #
 # ### SLURM
 #
-# `python -m rigl_nb run --profile paper --slurm partition=gpu,gpus=1,cores=4,time=12:00:00,jobs=16` on the login node.
+# `python -m rigl_nb run --profile paper --slurm partition=gpu,gpus=1,jobs=16` on the login node.
 # Jobs come and go with the work. A job that ends, for whatever reason, is replaced, and its run goes on from the last
 # checkpoint. These words are known:
 

@@ -40,8 +40,8 @@ def _obey(arguments: list[str] | None, started: float) -> int:
         return 2
     for root in (paths.results, paths.build, paths.data):
         root()  # made absolute once, for kernels and workers
-    if not paths.results().exists():
-        say(f"RIGL_RESULTS names {paths.results()}, which does not exist: no record counts as published")
+    if not paths.results().is_dir():
+        say(f"{paths.results()} is no folder: no record counts as published. RIGL_RESULTS names another one")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return COMMANDS[options.name](options) or 0

@@ -159,11 +159,12 @@ def test_a_folder_that_cannot_be_made_has_a_way_out(call, monkeypatch):
     assert code == 1 and "/proc/nope: No such file" in error and "RIGL_BUILD" in error
 
 
-def test_published_records_that_are_nowhere_are_told(call, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["resluts", "a file"])
+def test_published_records_that_are_nowhere_are_told(call, tmp_path, monkeypatch, name):
     assert call("status")[2] == ""
-    monkeypatch.setenv("RIGL_RESULTS", str(tmp_path / "resluts"))
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("RIGL_RESULTS", str(tmp_path / name))
     code, _, err = call("status")
     assert code == 0
-    assert err.split() == (
-        f"RIGL_RESULTS names {tmp_path}/resluts, which does not exist: no record counts as published".split()
-    )
+    said = f"{tmp_path / name} is no folder: no record counts as published. RIGL_RESULTS names another one"
+    assert err.split() == said.split()
