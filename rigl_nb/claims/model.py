@@ -1,4 +1,4 @@
-"""Means and their errors: one linear model for all runs of a network, a data set and a length.
+"""Means and their errors: one linear model for all runs of a network and a data set, in one profile.
 
 Each configuration has a mean of its own, and all have one variance over seeds. A comparison is a contrast: a weighted
 sum of these means. Cells that a claim names twice get the sum of their weights, so no run counts as two.
@@ -68,10 +68,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs that claims are tested on: one row each (`Store.frame`), of one network, data set and length.
+    """The runs that claims are tested on: one row each (`Store.frame`), of one network and data set, in one profile.
 
-    `known`: cells that are a fixed number, the original paper's accuracies for example. `others`: more runs of this
-    network, data and length, which tell how much runs differ.
+    `known`: cells that are a fixed number, the original paper's accuracies for example. `others`: runs of other
+    sections. They tell how much runs differ, and are in no mean: a mean is that of the runs its section asked for.
     """
 
     frame: pd.DataFrame
@@ -81,12 +81,13 @@ class Runs:
     @cached_property
     def all(self) -> pd.DataFrame:
         """The rows that have a record, with `configuration` and `broken`; a run that is in two cells is there twice."""
-        frame = pd.concat(
-            [part[part["present"].astype(bool)] for part in (self.frame, self.others) if part is not None]
-        )
-        frame = frame.assign(configuration=frame.groupby("config_id").ngroup())
+        frame = self.frame[self.frame["present"].astype(bool)].assign(own=True)
+        if self.others is not None:
+            there = self.others["present"].astype(bool) & ~self.others["run_id"].isin(frame["run_id"])
+            frame = pd.concat([frame, self.others[there].assign(own=False)])
+        frame = frame.assign(configuration=frame.groupby(["own", "config_id"]).ngroup())
         once = frame.drop_duplicates("run_id")
-        low = broken(once["test_accuracy"].to_numpy(float), once["configuration"].to_numpy())
+        low = broken(once["test_accuracy"].to_numpy(float), once.groupby("config_id").ngroup().to_numpy())
         low |= once["collapsed"].to_numpy(bool)
         return frame.assign(broken=frame["run_id"].isin(once["run_id"][low]))
 

@@ -8,6 +8,7 @@ import pytest
 from frames import runs
 
 from rigl_nb.claims.claim import Cell, Claim, places
+from rigl_nb.claims.statements import best_over
 
 RIGL, SET, DENSE = Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1), Cell("Dense")
 BETTER = Claim("RigL over SET", "better", "5.1", ((RIGL, SET),))
@@ -103,3 +104,11 @@ def test_a_structure_is_a_cell_of_its_own():
     printed = frame.drop(columns="structure")
     assert len(weight.rows(printed)) == 2 and channel.rows(printed).empty
     assert channel.label == "channel RigL (ERK) at 0.2"
+
+
+def test_the_questions_about_a_search_are_of_the_reports_future_work():
+    cells = [Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
+    asked = best_over(cells[0], {"ERK": cells[1], "itself": cells[0], "Random": cells[2]})
+    assert [claim.name for claim in asked] == ["best over ERK", "best over Random"]
+    assert [claim.pairs for claim in asked] == [((cells[0], cells[1]),), ((cells[0], cells[2]),)]
+    assert {(claim.section, claim.relation) for claim in asked} == {("7", "outperforms")}

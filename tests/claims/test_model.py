@@ -101,6 +101,22 @@ def test_other_runs_tell_how_much_runs_differ():
     assert again == found, "a run that is in both counts once"
 
 
+def test_runs_of_another_section_are_in_no_mean():
+    """Each has a mean of its own, of the runs that its section asked for; the variance is that of both."""
+    own, later = {A: [91.0, 91.4], B: [90.0, 90.4]}, runs({A: [None, None, 80.0, 80.4, 80.2], B: [None, None, 70.0]})
+    found = Runs(runs(own), others=later)
+    assert len(found.of(A)) == 2 and found.of(A)["test_accuracy"].mean() == pytest.approx(91.2)
+    one = found.estimate(((A, B),))
+    assert one.value == pytest.approx(1.0), "the mean of all five would be 4.6 more"
+    assert (one.error, one.freedom) == (pytest.approx(math.sqrt((0.08 + 0.08 + 0.08) / 4)), 4)
+
+
+def test_a_run_is_broken_by_all_runs_of_its_configuration():
+    steady = list(90 + np.linspace(-0.2, 0.2, 14))
+    assert not Runs(runs({A: [60.0]})).of(A)["broken"].any()
+    assert Runs(runs({A: [60.0]}), others=runs({A: [None, *steady]})).of(A)["broken"].all()
+
+
 def test_a_run_in_two_cells_counts_once_and_does_not_differ_from_itself():
     """Both cells are one configuration: the difference is 0 and known, beside a cell of other runs it is not."""
     frame = runs({A: [91.0, 91.2, 90.9], B: [90.0, 90.3, 90.2]})

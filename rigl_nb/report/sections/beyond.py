@@ -37,14 +37,16 @@ class Search:
     """What is there of a profile's search.
 
     `trials`: those that have ended, in order: exponent, density, mean validation accuracy (`score`). `runs`: those with
-    a record (`Store.frame`), `phase` "search" or "fresh", by their seed. `best`: the exponent with the highest score,
-    None until the search has ended.
+    a record (`Store.frame`), `phase` "search" or "fresh", by their seed; `broken` ones count apart. `best`: the
+    exponent with the highest score, None until the search has ended. `others`: the runs of Table 2, which tell how much
+    test accuracy differs between seeds.
     """
 
     profile: Profile
     trials: pd.DataFrame
     runs: pd.DataFrame
     best: float | None
+    others: pd.DataFrame | None = None
 
     @property
     def fresh(self) -> pd.DataFrame:
@@ -71,7 +73,8 @@ def search(profile: Profile, results: Store) -> Search:
     runs = results.frame({spec.run_id: spec for spec in specs}.values())  # a sampler may ask for the same values again
     runs["phase"] = np.where(runs["seed"].isin(profile.fresh_seeds), "fresh", "search")
     best = studies.best(found).values["exponent"] if studies.complete(profile, found) else None
-    return Search(profile, trials, runs[runs["present"].astype(bool)], best)
+    others = results.frame(grids.table2(profile))
+    return Search(profile, trials, Runs(runs, others=others).present, best, others)
 
 
 def strongest(searches: Iterable[Search]) -> Search:
@@ -82,12 +85,17 @@ def strongest(searches: Iterable[Search]) -> Search:
 def noise(found: Search) -> tuple[float, int]:
     """Standard deviation of validation accuracy between seeds, pooled over settings, and its degrees of freedom.
 
-    Search and fresh seeds of a setting are apart: the score of the best was chosen for being high.
+    Search and fresh seeds of a setting are apart: the score of the best was chosen for being high. Broken runs are not
+    in it.
     """
-    groups = found.runs.groupby(["config_id", "phase"])["validation_accuracy"].agg(["var", "count"])
+    groups = _unbroken(found.runs).groupby(["config_id", "phase"])["validation_accuracy"].agg(["var", "count"])
     groups = groups[groups["count"] > 1]
     freedom = int((groups["count"] - 1).sum())
     return math.sqrt((groups["var"] * (groups["count"] - 1)).sum() / freedom) if freedom else math.nan, freedom
+
+
+def _unbroken(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[~runs["broken"]]
 
 
 def half_width(found: Search, n: int) -> float:
@@ -99,27 +107,30 @@ def half_width(found: Search, n: int) -> float:
 def finals(found: Search) -> pd.DataFrame:
     """The finalists: score in the search, validation accuracy with fresh seeds, `lost` from one to the other, test.
 
-    `error`: standard error of `lost`, from the pooled noise. The best has a row once it is known.
+    `error`: standard error of `lost`, from the pooled noise. `broken`: fresh runs that are in no number of the row. The
+    best has a row once it is known.
     """
     rows, one = {}, noise(found)[0]
     for name, cell in found.finalists.items():
         if name == BEST and found.best is None:
             continue
         runs = cell.rows(found.runs)
-        first, fresh = (runs[runs["phase"] == phase] for phase in ("search", "fresh"))
+        first, all_fresh = (runs[runs["phase"] == phase] for phase in ("search", "fresh"))
+        fresh = _unbroken(all_fresh)
         means = [part["validation_accuracy"].mean() for part in (first, fresh)]
         error = one * math.sqrt(1 / len(first) + 1 / len(fresh)) if len(first) and len(fresh) else math.nan
         test = fresh["test_accuracy"]
         exponent = ({BEST: found.best} | ENDS).get(name, math.nan)
-        rows[name] = (exponent, cell.density, *means, means[0] - means[1], error, test.mean(), test.std(), len(test))
-    columns = ["exponent", "density", "searched", "fresh", "lost", "error", "mean", "std", "n"]
+        lost, out = means[0] - means[1], len(all_fresh) - len(fresh)
+        rows[name] = (exponent, cell.density, *means, lost, error, test.mean(), test.std(), len(test), out)
+    columns = ["exponent", "density", "searched", "fresh", "lost", "error", "mean", "std", "n", "broken"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns)
 
 
 def answers(found: Search) -> dict[str, Answer]:
     """Is the best of the search better than each rival? By the rival's name, from fresh seeds alone."""
     best, rivals = found.finalists[BEST], {k: cell for k, cell in found.finalists.items() if k != BEST}
-    asked, runs = [name for name, cell in rivals.items() if cell != best], Runs(found.fresh)
+    asked, runs = [name for name, cell in rivals.items() if cell != best], Runs(found.fresh, others=found.others)
     claims = zip(asked, best_over(best, rivals), strict=True)
     return {name: judge.by_runs(claim, runs, found.profile.name) for name, claim in claims}
 
@@ -148,7 +159,8 @@ def outcome(found: Search) -> str:
 def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
     """The answers as texts, a row for each rival: difference and interval with one decimal, and what they say.
 
-    `could show`: the true difference that four of five such experiments would tell from zero.
+    `could show`: the true difference that four of five such experiments would tell from zero. `broken apart`: how many
+    of the runs are broken, and the difference with them.
     """
     words = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}
     rows = []
@@ -157,9 +169,11 @@ def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
         shown = could_show(answer.estimate)
         known = (f"{low} to {high}", f"{shown:.1f}") if not math.isnan(shown) else (tables.NONE, tables.NONE)
         numbers = (gain, *known) if answer.pairs else (tables.NONE,) * 3
+        apart = f"{sum(answer.broken)}: {signed(answer.whole.value, '+.1f')}" if answer.whole else tables.NONE
         known = "not told apart" if answer.pairs else judge.NOT_ENOUGH
-        rows.append((f"best − {rival}", *numbers, answer.n, words.get(answer.outcome, known)))
-    return pd.DataFrame(rows, columns=["", "points", "95 % interval", "could show", "runs", "the best is"])
+        rows.append((f"best − {rival}", *numbers, answer.n, apart, words.get(answer.outcome, known)))
+    columns = ["", "points", "95 % interval", "could show", "runs", "broken apart", "the best is"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _answer(judged: Mapping[str, Answer]) -> str:

@@ -104,7 +104,25 @@ def test_all_equal(found):
     assert "[" not in text  # intervals stand in a table
     # four cells of 0.3, −0.3 and 0: std 0.3, error 0.3 √(2/3), t(0.975, 8) = 2.306, half width 0.56
     row = beyond.differences(judged).set_index("").loc["best − ERK"]
-    assert row.tolist() == ["+0.0", "−0.6 to +0.6", "0.8", 6, "not told apart"]
+    assert row.tolist() == ["+0.0", "−0.6 to +0.6", "0.8", 6, "–", "not told apart"]
+
+
+def test_a_broken_run_is_apart(found, tmp_path):
+    """The fresh seed 3 of Uniform fails (its wobble is 0): it is told, and in no mean and not in the noise."""
+    failing = [
+        lambda s, good=good: 40.0 if (s.init, s.exponent, s.seed) == ("ERK", 0.0, 3) else good(s)
+        for good in SITUATIONS["better"]
+    ]
+    one, clean = fill(tmp_path, *failing), found["better"]
+    assert one.runs["broken"].sum() == 1 and not clean.runs["broken"].any()
+    (row, whole) = (beyond.finals(each).loc["Uniform"] for each in (one, clean))
+    assert (row["n"], row["broken"], row["lost"]) == (2, 1, pytest.approx(0.0))
+    assert row["mean"] == pytest.approx(whole["mean"])
+    assert beyond.noise(one) == (pytest.approx(0.0), beyond.noise(clean)[1] - 1)
+    row, whole = (beyond.differences(beyond.answers(each)).set_index("").loc["best − Uniform"] for each in (one, clean))
+    assert (row["points"], row["runs"], whole["broken apart"]) == (whole["points"], 6, "–")
+    count, value = row["broken apart"].split(": ")
+    assert count == "1" and float(value) > 5
 
 
 def test_misled_by_noise(found):
@@ -143,7 +161,7 @@ def test_search_seeds_judge_nothing(found):
 
 def test_one_fresh_seed_shows_a_difference_and_no_interval(found):
     one = found["better"]
-    few = replace(one, runs=one.runs[one.runs["seed"] <= 1])
+    few = replace(one, runs=one.runs[one.runs["seed"] <= 1], others=None)
     assert set(words(beyond.answers(few)).values()) == {judge.UNDECIDED}
     text = beyond.outcome(few)
     assert "Answer: not shown." in text and "nan" not in text
@@ -156,7 +174,7 @@ def test_without_fresh_seeds_there_is_no_answer(found):
     none = replace(one, runs=one.runs[one.runs["phase"] == "search"])
     assert set(words(beyond.answers(none)).values()) == {judge.NOT_ENOUGH}
     assert "Answer: not enough runs." in beyond.outcome(none)
-    assert beyond.differences(beyond.answers(none)).iloc[0].tolist()[1:] == ["–", "–", "–", 0, judge.NOT_ENOUGH]
+    assert beyond.differences(beyond.answers(none)).iloc[0].tolist()[1:] == ["–", "–", "–", 0, "–", judge.NOT_ENOUGH]
 
 
 @pytest.mark.parametrize(("limit", "ended"), [(0, 0), (6, 2), (7, 3)])
@@ -223,14 +241,6 @@ def test_strongest(found):
     assert beyond.strongest([begun, found["better"]]) is found["better"], "a result before a beginning"
     assert beyond.strongest([paper, begun]) is begun
     assert beyond.strongest([paper]) is paper
-
-
-def test_the_questions_are_about_the_reports_future_work():
-    cells = [Cell("RigL", init, 0.1) for init in ("ERK^0.5", "ERK", "Random")]
-    asked = best_over(cells[0], {"ERK": cells[1], "itself": cells[0], "Random": cells[2]})
-    assert [claim.name for claim in asked] == ["best over ERK", "best over Random"]
-    assert [claim.pairs for claim in asked] == [((cells[0], cells[1]),), ((cells[0], cells[2]),)]
-    assert {(claim.section, claim.relation) for claim in asked} == {("7", "outperforms")}
 
 
 def test_the_finalists_are_what_the_grid_trains(found):
