@@ -3,11 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 
+from rigl_nb.data.sources import SOURCES
 from rigl_nb.execution import Execution
 from rigl_nb.methods import METHODS
 from rigl_nb.runs.record import Machine, Record, from_result
+from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result
 
@@ -73,6 +76,18 @@ def result(spec: RunSpec, **changes) -> Result:
 def made(spec: RunSpec, origin=None, **changes) -> Record:
     """Return the record of `result`; `origin` changes its provenance."""
     return from_result(spec, result(spec, **changes), PLAIN, ORIGIN | (origin or {}))
+
+
+def kept(store: Store, spec: RunSpec, origin=None, right: np.ndarray | None = None, **changes) -> Record:
+    """Save a made-up record with predictions that fit it; of a dense network, its costs are right, too."""
+    if right is None:
+        right = np.arange(SOURCES[spec.data].test) % 7 > 0
+    costs = {"test_flops": 1.0, "train_flops": 1.0, "active": ({"epoch": 0, "counts": {}},)}
+    numbers = (costs if spec.method == "Dense" else {}) | {"test_accuracy": 100 * int(right.sum()) / right.size}
+    record = made(spec, origin, **(numbers | changes))
+    store.save_correct(spec, right)
+    store.save(record)
+    return record
 
 
 def timed(spec: RunSpec, seconds: float, machine: Machine = HERE) -> Record:

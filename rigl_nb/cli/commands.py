@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 
 from rigl_nb import paths
+from rigl_nb.claims import own_costs
 from rigl_nb.cli import usage
-from rigl_nb.cli.training import train
+from rigl_nb.cli.training import readable, train
 from rigl_nb.cli.usage import TURNS
 from rigl_nb.execution import Execution
 from rigl_nb.experiments import grids, inventory
+from rigl_nb.runs.publishing import new, others, publish
 from rigl_nb.runs.record import Machine
-from rigl_nb.runs.store import Store, finding, publish
+from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import PROGRAM, count, fold, program, say
 
 KEPT = "Finished runs are kept; the same command goes on from here."
@@ -137,20 +139,35 @@ def _watch(address: str) -> int:
 
 def publish_records(options: argparse.Namespace) -> int:
     """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
-    source, target = Store(options.folder or paths.runs()), Store(paths.results())
-    if not Path(source.root).is_dir():
-        raise ValueError(f"folder {str(source.root)!r} does not exist: name one that holds records")
+    source, target = Store(_holding(Path(options.folder or paths.runs()))), Store(paths.results())
     plans = [
         grids.plan(section, name, finding(target, source)) for name in grids.EVIDENCE for section in grids.SECTIONS
     ]
     wanted = [spec for plan in plans for spec in plan.specs]
+    own_costs.check(new(source, target, wanted))
+    apart = others(source, target, wanted)
     done = publish(source, target, wanted, options.allow_dirty)
     known = {spec.run_id for spec in wanted}
-    skipped = sum(record.spec.run_id not in known for record in source.records())
-    evidence = " or ".join(grids.EVIDENCE)
+    there = [record.spec.run_id for record in readable(source)]
     print(f"{count(len(done), 'record')} published in {paths.results()}")
-    print(f"{skipped} left out: no run of {evidence}")
+    if old := len(known.intersection(there)) - len(done):
+        print(f"{old} there already" + (f"; with other numbers, which stay: {len(apart)}" if apart else ""))
+        print("".join(f"  {spec.run_id}\n" for spec in apart), end="")
+    print(f"{len(set(there) - known)} left out: no run of {' or '.join(grids.EVIDENCE)}")
     return notebooks(options) if done and not options.keep_notebooks else 0
+
+
+def _holding(folder: Path) -> Path:
+    """The folder, if it holds records; ValueError says what it is instead."""
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder} is {'a file' if folder.exists() else 'not there'}: name a folder that holds records"
+        )
+    if next(folder.glob("*/seed-*.json"), None) is None:
+        deeper = next(folder.glob("**/*/seed-*.json"), None)
+        way_out = f"do you mean {deeper.parent.parent}?" if deeper else "a record lies at CONFIGURATION/seed-N.json"
+        raise ValueError(f"{folder} holds no records: {way_out}")
+    return folder
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -161,7 +178,8 @@ def doctor(options: argparse.Namespace) -> int:
     print("\n".join(fold(f"{one.state:5}{subject:10} {one.text}") for subject, one in found.items()))
     bad = [subject for subject, one in found.items() if one.state == "BAD"]
     job = f"{PROGRAM} reproduce --profile {options.profile}"
-    say(f"{job} will not work here: see {', '.join(bad)}" if bad else f"{job} will work here")
+    slow = ", but it would take long: see speed" if found["speed"].state == "note" else ""
+    say(f"{job} will not work here: see {', '.join(bad)}" if bad else f"{job} will work here{slow}")
     return 1 if bad else 0
 
 

@@ -1,4 +1,4 @@
-"""What this machine is, in ten findings, and whether a profile's job will work on it."""
+"""What this machine is, finding by finding, and whether a profile's job will work on it."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ from rigl_nb.report.pages.onefile import chromium
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import installed
 from rigl_nb.runs.probe import Timed
-from rigl_nb.runs.record import Machine, processor
+from rigl_nb.runs.record import Machine, RecordError, processor
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result, train
@@ -36,6 +36,7 @@ TRIAL = RunSpec(
 )
 TIMED = RunSpec(method="RigL", init="ERK", density=0.1)  # the report's network for CIFAR-10
 LEAST, LONGEST = 3, 3.0  # iterations and seconds that are timed
+PATIENCE = 7 * 86_400  # seconds of training above which a profile is not for this machine
 LOCKED = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 
 
@@ -48,7 +49,7 @@ class Finding:
 
 
 def examine(profile: str) -> dict[str, Finding]:
-    """The ten findings for a profile's job, by subject; whatever goes wrong in one is its finding."""
+    """The findings for a profile's job, by subject; whatever goes wrong in one is its finding."""
     found = {}
     for subject, check in CHECKS.items():
         try:
@@ -125,6 +126,15 @@ def disk(profile: Profile) -> Finding:
     return Finding("ok", f"{free:.0f} GB free in {there}")
 
 
+def records(profile: Profile) -> Finding:
+    """What was trained before: the report reads all of it."""
+    damaged: list[RecordError] = []
+    there = {place: len(Store(place).records(damaged.append)) for place in (paths.results(), paths.runs())}
+    if damaged:
+        return Finding("BAD", "; ".join(map(str, damaged)))
+    return Finding("ok", ", ".join(f"{number} in {place}" for place, number in there.items()))
+
+
 def images(profile: Profile) -> Finding:
     """The data sets; those of the profile are read, which checks them."""
     needed = {profile.stand_in.get(name, {}).get("data", name) for name in profile.data}
@@ -148,11 +158,8 @@ def browser(profile: Profile) -> Finding:
 
 def clusters(profile: Profile) -> Finding:
     """Who could train elsewhere."""
-    dask = (
-        f"dask {_version('distributed')}"
-        if installed()
-        else "no dask (pip install -e '.[cluster]'): one process trains"
-    )
+    without = "no dask (pip install -e '.[cluster]'): one process trains"
+    dask = f"dask {_version('distributed')}" if installed() else without
     return Finding("ok" if installed() else "note", f"{dask}; {shutil.which('sbatch') or 'no SLURM'}")
 
 
@@ -174,13 +181,14 @@ def speed(profile: Profile) -> Finding:
     whole = TIMED.total_steps * TIMED.batch_size / rate
     known = [Timed(TRIAL, _trained(replace(best, graph=False), 0).seconds, mine), Timed(TIMED, whole, mine)]
     at_once = cores.usable() if best.kind == "cpu" else 1
-    empty, times = Store(paths.build() / "none"), []
+    empty, takes = Store(paths.build() / "none"), {}
     for name in PROFILES:
         runs = inventory.together(name, empty)
-        price = cost.estimate([*runs.todo.values(), *runs.future], known)
-        times.append(f"{name} {cost.duration(price.seconds / at_once)}")
-        share = f", {at_once} at a time" if at_once > 1 else ""
-    return Finding("ok", f"{rate:,.0f} images/s ({TIMED.model}); all runs anew{share}: {', '.join(times)}")
+        takes[name] = cost.estimate([*runs.todo.values(), *runs.future], known).seconds / at_once
+    share = f", {at_once} at a time" if at_once > 1 else ""
+    times = ", ".join(f"{name} {cost.duration(seconds)}" for name, seconds in takes.items())
+    state = "note" if takes[profile.name] > PATIENCE else "ok"
+    return Finding(state, f"{rate:,.0f} images/s ({TIMED.model}); all runs anew{share}: {times}")
 
 
 CHECKS: dict[str, Callable[[Profile], Finding]] = {
@@ -189,6 +197,7 @@ CHECKS: dict[str, Callable[[Profile], Finding]] = {
     "GPU": gpu,
     "cores": usable,
     "disk": disk,
+    "records": records,
     "data": images,
     "Chromium": browser,
     "clusters": clusters,

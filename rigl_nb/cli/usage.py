@@ -103,7 +103,7 @@ and the notebooks in notebooks/: commit both.""",
         ("", "records-of-a-friend/", "--keep-notebooks"),
     ),
     "doctor": Command(
-        "Look at this machine in ten lines: will the project work on it?",
+        "Look at this machine in a few lines: will the project work on it?",
         """\
 Leaves nothing. ok: all is well; note: less than it could be; BAD: the job fails
 here. Trains for seconds, and says what each profile would take. Exit code: 0

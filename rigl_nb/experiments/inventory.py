@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rigl_nb.experiments import grids
 from rigl_nb.experiments.profiles import PAPER_EPOCHS
 from rigl_nb.runs import cost, engine
-from rigl_nb.runs.record import Machine, Record
+from rigl_nb.runs.record import Machine, Record, RecordError
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import PROGRAM, count, crash, fold
 from rigl_nb.spec import RECIPES, RunSpec
@@ -84,7 +84,8 @@ def lines(
     sections: Collection[str], profiles: Iterable[str], local: Store, evidence: Store, machine: Machine
 ) -> list[str]:
     """The table, a row for each section and profile; then totals, failed runs and the next command."""
-    records = evidence.records() + local.records()
+    damaged: list[RecordError] = []
+    records = [record for store in (evidence, local) for record in store.records(damaged.append)]
     tallies = {
         (section, profile): take(section, profile, local, evidence) for section in sections for profile in profiles
     }
@@ -105,6 +106,7 @@ def lines(
     table += ["", "A run of several sections counts once in the totals.", *_speed(tallies, records, machine)]
     table += [crash(run_id, reason, local.root) for run_id, reason in failed.items()]
     table += ["a failed run is tried again with the missing ones"] if failed else []
+    table += [f"passed over: {error}" for error in damaged]
     return [fold(line) for line in [*table, _next(totals, sections)]]
 
 

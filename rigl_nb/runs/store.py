@@ -1,4 +1,4 @@
-"""A folder of records: find one, save one, all of them as a table; and publishing from one folder into another."""
+"""A folder of records: find one, save one, all of them as a table."""
 
 import io
 import json
@@ -35,7 +35,6 @@ OF_SPEC = (
 MASKS = ".masks.npz"
 CORRECT = ".correct"
 MARK = ".mark-"
-MASKS_LIMIT = 200_000  # bytes of a masks file that is published; larger ones are made again by training
 LEFT = (MASKS, CORRECT, ".json", ".failed.json")  # what a run leaves, as it is written: a record says it is all there
 OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds", "test_bits")
 
@@ -178,37 +177,6 @@ class Store:
 def finding(*stores: Store) -> Callable[[RunSpec], Record | None]:
     """A run's record from the first of the stores that holds it, as a function; None when none does."""
     return lambda spec: next((record for store in stores if (record := store.find(spec))), None)
-
-
-def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty: bool = False) -> list[Record]:
-    """Copy the records of `specs` that `source` holds and `target` lacks; all are checked before any is copied.
-
-    With a record goes which images are correct; with a parent's its masks, so that its child can be trained from
-    published files alone.
-    Raises RecordError when one is damaged, comes from changed code (unless `allow_dirty`) or from an unknown commit.
-    """
-    unique = list({spec.run_id: spec for spec in specs}.values())
-    found = [record for spec in unique if target.find(spec) is None and (record := source.find(spec))]
-    for record in found:
-        if not record.provenance.get("commit"):
-            raise RecordError(
-                f"{source.path(record.spec)} names no commit: set RIGL_COMMIT where there is no git, and train again"
-            )
-        if record.provenance["dirty"] and not allow_dirty:
-            raise RecordError(
-                f"{source.path(record.spec)} was trained by code that differs from its commit "
-                f"{record.provenance['commit'][:9]}: commit and train again, or publish with --allow-dirty"
-            )
-    correct = [source.find_correct(record.spec) for record in found]
-    parents = {spec.parent.run_id for spec in unique if spec.parent}
-    for record, predictions in zip(found, correct, strict=True):
-        masks = source.path(record.spec, MASKS)
-        if record.spec.run_id in parents and masks.exists() and masks.stat().st_size <= MASKS_LIMIT:
-            write(target.path(record.spec, MASKS), masks.read_bytes())
-        if predictions is not None:
-            target.save_correct(record.spec, predictions)
-        target.save(record)
-    return found
 
 
 def write(path: Path, content: str | bytes) -> None:

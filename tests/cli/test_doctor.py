@@ -3,10 +3,12 @@
 import shutil
 import subprocess
 from collections import namedtuple
+from types import SimpleNamespace
 
 import gpus
 import pytest
 from commands import call, local  # noqa: F401
+from records import made, tiny
 
 from rigl_nb import data
 from rigl_nb.cli import doctor
@@ -30,13 +32,13 @@ def line(call, quick):  # noqa: F811
     def line(subject, *arguments):
         code, out, _ = call("doctor", *arguments)
         found = doctor.examine(arguments[-1] if arguments else "smoke")[subject]
-        assert found.text.split()[0] in out and len(doctor.CHECKS) == 10
+        assert found.text.split()[0] in out
         return code, found.state, found.text
 
     return line
 
 
-def test_a_sound_machine_is_told_so_in_ten_lines(call, monkeypatch):  # noqa: F811
+def test_a_sound_machine_is_told_so_line_by_line(call, monkeypatch):  # noqa: F811
     """The trainings are real here; what it takes to plan all profiles is left to one of them."""
     gpus.none(monkeypatch)
     monkeypatch.setattr(doctor, "PROFILES", {"smoke": doctor.PROFILES["smoke"]})
@@ -44,10 +46,22 @@ def test_a_sound_machine_is_told_so_in_ten_lines(call, monkeypatch):  # noqa: F8
     monkeypatch.setattr(doctor, "TIMED", doctor.replace(doctor.TIMED, model="wrn-10-1"))
     code, out, err = call("doctor")
     lines = [row for row in out.splitlines() if not row.startswith("  ")]
-    assert [row[5:15].strip() for row in lines] == list(doctor.CHECKS) and len(lines) == 10
+    assert [row[5:15].strip() for row in lines] == list(doctor.CHECKS)
     assert code == 0, out
     assert "reproduce --profile smoke will work here" in err
     assert "the same numbers, bit for bit" in out and "images/s (wrn-10-1); all runs anew" in out
+
+
+def test_a_profile_that_would_take_long_is_told(call, monkeypatch):  # noqa: F811
+    gpus.none(monkeypatch)
+    monkeypatch.setattr(doctor, "_trained", lambda execution, turn: SimpleNamespace(seconds=1.0))
+    monkeypatch.setattr(doctor, "_rate", lambda execution: 100.0)
+    monkeypatch.setitem(doctor.CHECKS, "training", lambda profile: WELL)
+    monkeypatch.setitem(doctor.CHECKS, "data", lambda profile: WELL)
+    code, out, err = call("doctor", "--profile", "short")
+    assert code == 0 and "note speed" in out and "will work here, but it would take long: see speed" in err
+    code, out, err = call("doctor", "--profile", "smoke")
+    assert code == 0 and "ok   speed" in out and "long" not in err
 
 
 def test_trainings_that_differ_are_bad(call, monkeypatch):  # noqa: F811
@@ -90,6 +104,15 @@ def test_damaged_data_are_bad(line, monkeypatch, tmp_path):
     assert (
         (code, state) == (1, "BAD") and "data_batch_1" in text and data.where("cifar10").name == "cifar-10-batches-py"
     )
+
+
+def test_a_damaged_record_is_bad(line, local):  # noqa: F811
+    path = local.save(made(tiny()))
+    code, state, text = line("records")
+    assert (code, state) == (0, "ok") and f"1 in {local.root}" in text
+    path.write_text("{")
+    code, state, text = line("records")
+    assert (code, state) == (1, "BAD") and str(path) in text and "Remove it" in text
 
 
 def test_no_chromium_is_no_pdf(line, monkeypatch):

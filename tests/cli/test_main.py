@@ -179,51 +179,5 @@ def test_a_complete_profile_costs_nothing(call, local):
     assert out.splitlines()[-1].startswith("next: python -m rigl_nb report")
 
 
-# ---- publish
-
-
-def quick(n: int):
-    return grids.specs("05_1", "quick")[:n]
-
-
-def test_publish_copies_the_evidence_only(call, local):
-    for spec in [*quick(2), smoke()[0]]:
-        local.save(made(spec))
-    code, out, err = call("publish", "--keep-notebooks")
-    assert (code, err) == (0, "")
-    results = Store(paths.results())
-    assert {one.spec for one in results.records()} == set(quick(2))
-    assert "2 records published" in out and "1 left out" in out and str(results.root) in out
-    code, out, _ = call("publish", "--keep-notebooks")
-    assert code == 0 and "0 records published" in out
-
-
-def test_publish_from_another_persons_folder(call, local, tmp_path):
-    folder = tmp_path / "from a friend"
-    Store(folder).save(made(quick(1)[0]))
-    assert call("publish", folder, "--keep-notebooks")[0] == 0
-    assert Store(paths.results()).find(quick(1)[0]) is not None
-
-
-def test_publish_refuses_changed_code_unless_told(call, local):
-    for spec, dirty in zip(quick(2), (False, True), strict=True):
-        local.save(made(spec, {"dirty": dirty}))
-    code, out, err = call("publish", "--keep-notebooks")
-    assert (code, out) == (1, "")
-    assert "--allow-dirty" in err and quick(2)[1].config_id in err
-    assert Store(paths.results()).records() == []
-    assert call("publish", "--keep-notebooks", "--allow-dirty")[0] == 0
-    assert len(Store(paths.results()).records()) == 2
-
-
-def test_publish_remakes_the_notebooks_when_something_is_new(call, local, monkeypatch):
-    remade = []
-    monkeypatch.setattr(cli, "notebooks", lambda options: remade.append(1) or 0)
-    local.save(made(quick(1)[0]))
-    assert call("publish")[0] == 0
-    assert call("publish")[0] == 0
-    assert remade == [1]
-
-
 def test_a_campaign_trains_every_section_and_the_searches_last():
     assert sorted(cli.TURNS) == sorted(grids.SECTIONS) and cli.TURNS[-1] == "05_3"

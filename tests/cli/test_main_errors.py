@@ -35,7 +35,6 @@ WRONG = {
     "no workers": (("run", "--workers", "0"), 2, ["workers 0", "at least 1"]),
     "fewer workers": (("run", "--workers", "-2"), 2, ["workers -2", "at least 1"]),
     "workers as a word": (("run", "--workers", "two"), 2, ["two"]),
-    "no folder": (("publish", "nowhere/at/all"), 2, ["nowhere/at/all", "exist"]),
 }
 
 
@@ -48,11 +47,6 @@ def test_a_wrong_call_names_the_value_and_what_is_allowed(call, local, case, mon
     assert "Traceback" not in out + err
     assert all(word in err for word in words), err
     assert not local.root.exists()
-
-
-def test_publishing_before_anything_was_trained(call, local):
-    code, _, err = call("publish")
-    assert code == 2 and str(local.root) in err
 
 
 def test_without_data_three_ways_are_named(call, local, tmp_path, monkeypatch):
@@ -77,12 +71,6 @@ def test_an_empty_section_names_the_way_out(call, local):
     assert code == 2 and "method Static" in err and "99" in err and "there are 0, 1, 2" in err
     with pytest.raises(ValueError, match="no runs at all, choose another section or profile"):
         grids.filtered([], "section 05_2, profile quick,", {"seed": 0})
-
-
-def test_a_record_of_no_commit_cannot_be_published(call, local):
-    local.save(made(grids.specs("05_1", "quick")[0], {"commit": None}))
-    code, _, err = call("publish")
-    assert code == 1 and "set RIGL_COMMIT" in err and "train again" in err
 
 
 def test_a_damaged_reason_of_a_crash_is_named(call, local):

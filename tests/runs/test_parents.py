@@ -9,8 +9,9 @@ from driving import PLAIN, drive, equal, numbers, run, stored, tiny, trainings
 from records import ORIGIN
 
 from rigl_nb.runs import attempt, engine
+from rigl_nb.runs.publishing import publish
 from rigl_nb.runs.record import RecordError
-from rigl_nb.runs.store import MASKS, Store, publish
+from rigl_nb.runs.store import MASKS, Store
 from rigl_nb.spec import RunSpec
 
 PRUNING, TICKET = tiny("Pruning"), tiny("Lottery")
