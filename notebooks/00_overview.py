@@ -66,7 +66,7 @@ tables.plain(overview.methods(), "methods")
 # ## The evidence so far
 #
 # Each training leaves a record: its settings, its numbers, the code's commit and the machine. Published records lie in
-# `results/`. There are three sizes of the experiment; the table counts their runs.
+# `results/`. The experiment has several sizes; the table counts their runs. (A fourth, `smoke`, only shows that all works.)
 
 # %%
 tables.plain(overview.runs(), "evidence")
@@ -78,7 +78,7 @@ tables.plain(overview.runs(), "evidence")
 # - `make reproduce PROFILE=quick` trains on CIFAR-10 on two CPU cores.
 # - `make reproduce PROFILE=paper` trains at the report's length. It needs a GPU, and can be stopped at any time.
 # - `python -m rigl_nb run --profile paper --section 05_1 --method RigL --init ERK --density 0.1` trains one row.
-# - `python -m rigl_nb status` tells what exists, what is missing, and what that would cost.
+# - `python -m rigl_nb status` tells what exists and what is missing, and how long that takes, as far as it was measured.
 #
 # ## Limitations
 #

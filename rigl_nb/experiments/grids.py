@@ -203,8 +203,9 @@ def filtered(found: list[RunSpec], where: str, filters: Mapping[str, object]) ->
         there = {getattr(spec, name) for spec in found}
         found = [spec for spec in found if has(spec, {name: value})]
         if not found:
-            known = ", ".join(sorted(str(v) for v in there)) or "no runs at all, choose another section or profile"
-            raise ValueError(f"no run of {where} has {name} {value!r}: there are {known}")
+            known = sorted(map(str, there - {None})) + [f"runs without {name}"] * (None in there)
+            there_are = ", ".join(known) or "no runs at all, choose another section or profile"
+            raise ValueError(f"no run of {where} has {name} {value!r}: there are {there_are}")
         where += f" {name} {value},"
     return list({spec.run_id: spec for spec in found}.values())
 

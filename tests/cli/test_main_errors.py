@@ -29,7 +29,7 @@ WRONG = {
     "unknown distribution": (("run", "--init", "Uniform"), 2, ["Uniform", "Random", "ERK"]),
     "seed not in the grid": (("run", "--seed", "5"), 2, ["5"]),
     "multiplier not in the grid": (("run", "--multiplier", "7"), 2, ["7", "1, 2"]),
-    "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 2, ["ERK"]),
+    "nothing has both": (("run", "--method", "Dense", "--init", "ERK"), 2, ["ERK", "without init"]),
     "unknown structure": (("run", "--structure", "channels"), 2, ["channels", "channel", "fan-in"]),
     "structure not in the grid": (("run", "--structure", "2:4"), 2, ["2:4", "weight"]),
     "no workers": (("run", "--workers", "0"), 2, ["workers 0", "at least 1"]),

@@ -35,8 +35,8 @@ class Measured:
 
     machine: str
     threads: int
-    commit: str
-    date: str
+    commits: tuple[str, ...]  # of its parts
+    date: str  # of the newest
     rows: pd.DataFrame
 
     def of(self, quantity: str, subject: str) -> tuple[float, ...]:
@@ -55,14 +55,15 @@ def measured(folder: Path | None = None) -> Measured:
     file, parts = max(there, key=lambda one: one[1][0]["date"])
     rows = pd.concat([pd.DataFrame(part["measurements"])[["quantity", "subject", "values", "note"]] for part in parts])
     rows = rows.drop_duplicates(["quantity", "subject"])  # what the first part measures, the other may have had before
-    part = parts[0]
-    return Measured(file["hardware"], part["threads"], part["commit"], part["date"], rows.reset_index(drop=True))
+    commits, newest = tuple(dict.fromkeys(part["commit"] for part in parts)), max(part["date"] for part in parts)
+    return Measured(file["hardware"], parts[0]["threads"], commits, newest, rows.reset_index(drop=True))
 
 
 def about(found: Measured) -> str:
     """Where and when it was measured."""
     threads = count(found.threads, "thread")
-    return f"{found.machine}, {threads} where no other number is given; {found.date}, commit {found.commit[:7]}"
+    commits = " and ".join(commit[:7] for commit in found.commits)
+    return f"{found.machine}, {threads} where no other number is given; {found.date}, commit {commits}"
 
 
 def networks(found: Measured, name: str = "wrn-22-2") -> pd.DataFrame:
