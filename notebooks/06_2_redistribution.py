@@ -56,8 +56,8 @@ shared.banner("06_2")
 # fractions of the dense model's: the published ones were computed by formulas, ours were counted from the masks of the
 # runs. The report marks the best of groups 1 and 2 together; here each group has its own.
 #
-# The `quick` runs are very short, use a smaller network and have one seed. Differences of a point or two between them
-# mean nothing. Compare their FLOPs among themselves, not with the published column.
+# The `quick` runs are very short and use smaller networks, most of them with one seed. Differences of a point or two
+# between single runs mean nothing. Compare their FLOPs among themselves, not with the published column.
 
 
 # %%
