@@ -60,10 +60,10 @@ def measured(folder: Path | None = None) -> Measured:
 
 
 def about(found: Measured) -> str:
-    """Where and when it was measured."""
+    """Where and when it was measured, a line each."""
     threads = count(found.threads, "thread")
     commits = " and ".join(commit[:7] for commit in found.commits)
-    return f"{found.machine}, {threads} where no other number is given; {found.date}, commit {commits}"
+    return f"{found.machine}, {threads} where no other number is given\n{found.date}, commit {commits}"
 
 
 def networks(found: Measured, name: str = "wrn-22-2") -> pd.DataFrame:
