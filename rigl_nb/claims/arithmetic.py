@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from rigl_nb import flops, models
+from rigl_nb.claims.fact import Fact
 from rigl_nb.claims.own_costs import unmoved
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
@@ -15,26 +15,6 @@ from rigl_nb.runs.record import Record
 NETWORKS = {"cifar10": "wrn-22-2", "cifar100": "resnet50"}
 DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 TOLERANCE = 0.01  # the printed costs have two decimals, and follow no single rule of rounding
-VERIFIED, DIFFERS = "verified", "differs"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A sentence about costs or counts, in how many of the cases that were computed it holds, and the notebook."""
-
-    name: str
-    quote: str
-    section: str
-    tested: str
-    agree: int
-    of: int
-    notebook: str
-    how: str = "arithmetic"
-
-    @property
-    def word(self) -> str:
-        """Whether all cases agree."""
-        return VERIFIED if self.agree == self.of else DIFFERS
 
 
 def facts(records: Iterable[Record]) -> tuple[Fact, ...]:

@@ -8,7 +8,7 @@ from records import made, tiny
 
 from rigl_nb import flops, models
 from rigl_nb.claims import arithmetic
-from rigl_nb.claims.arithmetic import DIFFERS, VERIFIED
+from rigl_nb.claims.fact import DIFFERS, VERIFIED
 from rigl_nb.data.sources import SOURCES
 from rigl_nb.experiments import grids
 

@@ -22,7 +22,7 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     "runs": "terminal record store publishing schedule cost attempt progress turns workers slurm cluster batch watch"
     " engine probe",
     "experiments": "profiles rows language structured equal_flops studies grids inventory",
-    "claims": "claim spread estimate model several judge power instability images own_costs arithmetic printed"
+    "claims": "claim fact spread estimate model several judge power instability images own_costs arithmetic printed"
     " inconsistencies statements.cells statements.beyond statements.cifar statements.distribution statements.settings"
     " statements.tuning statements.structured statements",
     "report.figures": "style layers significance tables board plots training live hover widgets",

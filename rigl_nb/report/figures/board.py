@@ -8,9 +8,9 @@ from math import isnan
 from IPython.display import HTML
 
 from rigl_nb.claims import judge
-from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import MATCH_MARGIN, Claim
 from rigl_nb.claims.estimate import Estimate
+from rigl_nb.claims.fact import Fact
 from rigl_nb.claims.instability import Limits
 from rigl_nb.claims.judge import Answer
 from rigl_nb.claims.power import could_show

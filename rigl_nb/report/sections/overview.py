@@ -7,8 +7,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from rigl_nb import paths
-from rigl_nb.claims import arithmetic, judge
-from rigl_nb.claims.arithmetic import Fact
+from rigl_nb.claims import judge
+from rigl_nb.claims.fact import VERIFIED, Fact
 from rigl_nb.claims.judge import Answer
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.experiments.profiles import PROFILES
@@ -42,7 +42,7 @@ def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
 def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if not any(judge.FULL in rung.answers and rung.answers[judge.FULL].pairs for rung in rungs):
         yield "**No claim has been reproduced or contradicted yet**: no full training has a record."
-    true = [fact for fact in facts if fact.word == arithmetic.VERIFIED]
+    true = [fact for fact in facts if fact.word == VERIFIED]
     cases = sum(fact.of for fact in facts)
     yield (
         f"**By arithmetic** ({cases} cases): {len(true)} of {count(len(facts), 'sentence')} about costs and counts "

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from rigl_nb import paths
-from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import Cell, places
+from rigl_nb.claims.fact import Fact
 from rigl_nb.claims.statements.structured import SPEEDUPS
 from rigl_nb.deploy.speed import Spread
 from rigl_nb.experiments.structured import DENSITY, EQUAL_TIME

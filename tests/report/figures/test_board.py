@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from rigl_nb.claims import judge
-from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import Cell, Claim
 from rigl_nb.claims.estimate import Estimate
+from rigl_nb.claims.fact import Fact
 from rigl_nb.claims.judge import Answer
 from rigl_nb.report.figures import board
 from rigl_nb.report.figures.board import HEIGHT, REACH, WIDTH

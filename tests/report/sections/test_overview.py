@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from rigl_nb.claims import judge
-from rigl_nb.claims.arithmetic import Fact
 from rigl_nb.claims.claim import Cell, Claim
 from rigl_nb.claims.estimate import Estimate
+from rigl_nb.claims.fact import Fact
 from rigl_nb.claims.judge import Answer
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.experiments.profiles import PROFILES, Row
