@@ -129,7 +129,7 @@ def disk(profile: Profile) -> Finding:
 def records(profile: Profile) -> Finding:
     """What was trained before: the report reads all of it."""
     damaged: list[RecordError] = []
-    there = {place: len(Store(place).records(damaged.append)) for place in (paths.results(), paths.runs())}
+    there = {place: len(Store(place, damaged.append).records()) for place in (paths.results(), paths.runs())}
     if damaged:
         return Finding("BAD", "; ".join(map(str, damaged)))
     return Finding("ok", ", ".join(f"{number} in {place}" for place, number in there.items()))

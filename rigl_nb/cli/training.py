@@ -4,6 +4,8 @@ import argparse
 import errno
 import math
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rigl_nb import paths
@@ -64,7 +66,8 @@ def train(sections: list[str], options: argparse.Namespace) -> int:
 
 def readable(*stores: Store) -> list[Record]:
     """The stores' records; a damaged file is named and left out: it stops no run but its own."""
-    return [record for store in stores for record in store.records(lambda error: say(f"passed over: {error}"))]
+    tell = partial(replace, damaged=lambda error: say(f"passed over: {error}"))
+    return [record for store in map(tell, stores) for record in store.records()]
 
 
 def _on_the_processor(profile: str, best: Execution) -> None:

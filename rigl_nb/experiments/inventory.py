@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rigl_nb.experiments import grids
 from rigl_nb.experiments.profiles import PAPER_EPOCHS
@@ -85,7 +85,8 @@ def lines(
 ) -> list[str]:
     """The table, a row for each section and profile; then totals, failed runs and the next command."""
     damaged: list[RecordError] = []
-    records = [record for store in (evidence, local) for record in store.records(damaged.append)]
+    evidence, local = (replace(store, damaged=damaged.append) for store in (evidence, local))
+    records = evidence.records() + local.records()
     tallies = {
         (section, profile): take(section, profile, local, evidence) for section in sections for profile in profiles
     }
@@ -106,7 +107,7 @@ def lines(
     table += ["", "A run of several sections counts once in the totals.", *_speed(tallies, records, machine)]
     table += [crash(run_id, reason, local.root) for run_id, reason in failed.items()]
     table += ["a failed run is tried again with the missing ones"] if failed else []
-    table += [f"passed over: {error}" for error in damaged]
+    table += [f"counts as missing: {text}" for text in dict.fromkeys(map(str, damaged))]
     return [fold(line) for line in [*table, _next(totals, sections)]]
 
 

@@ -8,7 +8,8 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +42,32 @@ OF_RECORD = ("test_accuracy", "train_flops", "test_flops", "seconds", "test_bits
 
 @dataclass(frozen=True)
 class Store:
-    """Records below `root`, each at `config_id/seed-N.json`; a folder that does not exist holds none."""
+    """Records below `root`, each at `config_id/seed-N.json`; a folder that does not exist holds none.
+
+    `damaged` is told of a damaged record, which then counts as missing; without it, RecordError names the file.
+    """
 
     root: Path
+    damaged: Callable[[RecordError], None] | None = field(default=None, compare=False)
 
     def path(self, spec: RunSpec, ending: str = ".json") -> Path:
         """Where the run's record lies; other endings name what belongs to it."""
         return Path(self.root) / f"{spec.run_id}{ending}"
 
     def find(self, spec: RunSpec) -> Record | None:
-        """The run's record; None when there is none, RecordError when its file is damaged."""
-        return _read(self.path(spec)) if self.path(spec).exists() else None
+        """The run's record; None when there is none."""
+        return self._read(self.path(spec)) if self.path(spec).exists() else None
+
+    def _read(self, file: Path) -> Record | None:
+        try:
+            return _read(file)
+        except UnknownMethodError:
+            raise
+        except RecordError as error:
+            if not self.damaged:
+                raise
+            self.damaged(error)
+            return None
 
     def save(self, record: Record) -> Path:
         """Write a record in one step: another process sees all of it or nothing."""
@@ -135,23 +151,14 @@ class Store:
             write(Path(self.root) / names[0], "")
         return names[0]
 
-    def records(self, damaged: Callable[[RecordError], None] | None = None) -> list[Record]:
-        """All records of methods that are known here, ordered by run id; RecordError names a damaged file.
-
-        `damaged` is told of such a file instead, and the others are found.
-        """
+    def records(self) -> list[Record]:
+        """All records of methods that are known here, ordered by run id."""
         found = []
         for file in sorted(Path(self.root).glob("*/seed-*.json")):
             if not file.name.endswith(".failed.json"):
-                try:
-                    found.append(_read(file))
-                except UnknownMethodError:
-                    continue
-                except RecordError as error:
-                    if not damaged:
-                        raise
-                    damaged(error)
-        return found
+                with suppress(UnknownMethodError):
+                    found.append(self._read(file))
+        return [record for record in found if record]
 
     def fail(self, spec: RunSpec, reason: str, trace: str) -> None:
         """Keep why a run crashed, until it is trained."""

@@ -118,13 +118,25 @@ def test_a_build_folder_that_cannot_be_written(call, tmp_path, monkeypatch, tiny
     assert err.count(str(tmp_path / "file")) == 1 and "RIGL_BUILD" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", ["run", "status", "publish"])
+@pytest.mark.parametrize("command", ["run", "publish"])
 def test_a_damaged_record_is_named(call, local, command):
     path = local.save(made(grids.specs("05_1", "quick")[0]))
     path.write_text(path.read_text()[:100])
     code, _, err = call(command, *(["--profile", "quick"] if command == "run" else []))
     assert code == 1
     assert str(path) in err and "emove it" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("profile", ["quick", "smoke"])
+def test_in_the_status_a_damaged_record_counts_as_missing(call, local, profile):
+    """Whether its run is asked for or not: the table stands, and the file is named once."""
+    path = local.save(made(grids.specs("05_1", "quick")[0]))
+    path.write_text(path.read_text()[:100])
+    code, out, err = call("status", "--profile", profile)
+    total = len(grids.specs("05_1", profile))
+    assert (code, err) == (0, "")
+    assert f"total    {profile:8} {0:8} {total:8}" in out
+    assert out.count(str(path)) == 1 and "counts as missing:" in out and "emove it" in out
 
 
 def test_each_command_says_what_it_does():
