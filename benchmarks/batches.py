@@ -14,6 +14,7 @@ from rigl_nb.runs import cost, engine, record, turns, workers
 from rigl_nb.runs.attempt import Setting
 from rigl_nb.runs.batch import Batch
 from rigl_nb.runs.cluster import LOOPBACK, Pool, installed, opened
+from rigl_nb.runs.origin import provenance
 from rigl_nb.runs.store import Store
 from rigl_nb.runs.watch import watch
 from rigl_nb.spec import RunSpec
@@ -55,7 +56,7 @@ def _alone(store: Store) -> None:
 
 def _process(store: Store) -> None:
     """The same process as a task starts, without a task."""
-    setting = Setting(store, (), HERE, record.provenance("cpu"))
+    setting = Setting(store, (), HERE, provenance("cpu"))
     workers._supervise(SPEC, setting, None, 1, lambda *event: None, lambda: True)
 
 
@@ -79,7 +80,7 @@ def _many(count: int, store: Store) -> list[Measurement]:
         LocalCluster(n_workers=0, dashboard_address=LOOPBACK) as empty,
         opened(empty.scheduler_address) as pool,
     ):
-        setting = Setting(store, (), None, record.provenance("cpu"), store.mark())
+        setting = Setting(store, (), None, provenance("cpu"), store.mark())
         todo = clock("see what is missing", lambda: engine.missing(specs, store))
         clock("plan", lambda: cost.plan(todo, [], record.Machine.of(HERE), 1))
         batch = Batch(todo, setting, pool, lambda event: None)

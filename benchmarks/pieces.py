@@ -16,7 +16,8 @@ from rigl_nb.data.sources import SOURCES
 from rigl_nb.execution import Execution
 from rigl_nb.execution.graph import Replay, lane
 from rigl_nb.iteration import prepare
-from rigl_nb.runs.record import COLUMNS, Record, from_result, provenance
+from rigl_nb.runs.origin import provenance
+from rigl_nb.runs.record import COLUMNS, Record, from_result
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Machine, Measurement
-from rigl_nb.runs.record import hardware, provenance
+from rigl_nb.runs.origin import hardware, provenance
 
 FOLDER = Path(__file__).parent
 RESULTS, README = FOLDER / "results", FOLDER / "README.md"

@@ -68,7 +68,13 @@ def check(records: Iterable[Record]) -> None:
     """
     for record in records:
         spec = record.spec
-        again = {"test_flops": by_counts(spec, record.active[-1]["counts"])}
+        try:
+            again = {"test_flops": by_counts(spec, record.active[-1]["counts"])}
+        except (KeyError, ValueError) as error:
+            raise RecordError(
+                f"{spec.run_id}: its active weights are not those of {spec.model} ({error}). Train the run again"
+            ) from error
+        again["dense_flops"] = sum(_network(spec.data, spec.model)[1].values())
         if constant(spec):
             again["train_flops"] = expected(spec)[1]
         for name, value in again.items():

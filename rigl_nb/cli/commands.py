@@ -139,6 +139,10 @@ def _watch(address: str) -> int:
 
 def publish_records(options: argparse.Namespace) -> int:
     """Check records of the evidence profiles and copy them into results/, then remake the notebooks."""
+    if options.sections:
+        from rigl_nb.report.pages import build
+
+        build.sections(options.sections)  # a folder named after them is no section
     source, target = Store(_holding(Path(options.folder or paths.runs()))), Store(paths.results())
     plans = [
         grids.plan(section, name, finding(target, source)) for name in grids.EVIDENCE for section in grids.SECTIONS
@@ -163,9 +167,10 @@ def _holding(folder: Path) -> Path:
         raise ValueError(
             f"{folder} is {'a file' if folder.exists() else 'not there'}: name a folder that holds records"
         )
-    if next(folder.glob("*/seed-*.json"), None) is None:
-        deeper = next(folder.glob("**/*/seed-*.json"), None)
-        way_out = f"do you mean {deeper.parent.parent}?" if deeper else "a record lies at CONFIGURATION/seed-N.json"
+    records = [file for file in folder.glob("**/seed-*.json") if not file.name.endswith(".failed.json")]
+    if not any(file.parent.parent == folder for file in records):
+        other = next((file.parent.parent for file in records), None)
+        way_out = f"do you mean {other}?" if other else "a record lies at CONFIGURATION/seed-N.json"
         raise ValueError(f"{folder} holds no records: {way_out}")
     return folder
 

@@ -23,8 +23,9 @@ from rigl_nb.iteration import iteration, prepare
 from rigl_nb.report.pages.onefile import chromium
 from rigl_nb.runs import cost
 from rigl_nb.runs.cluster import installed
+from rigl_nb.runs.origin import processor
 from rigl_nb.runs.probe import Timed
-from rigl_nb.runs.record import Machine, RecordError, processor
+from rigl_nb.runs.record import Machine
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import Result, train
@@ -127,12 +128,11 @@ def disk(profile: Profile) -> Finding:
 
 
 def records(profile: Profile) -> Finding:
-    """What was trained before: the report reads all of it."""
-    damaged: list[RecordError] = []
-    there = {place: len(Store(place, damaged.append).records()) for place in (paths.results(), paths.runs())}
-    if damaged:
-        return Finding("BAD", "; ".join(map(str, damaged)))
-    return Finding("ok", ", ".join(f"{number} in {place}" for place, number in there.items()))
+    """What was trained before, which the report reads: whether it is whole, and accuracies fit their predictions."""
+    stores = Store(paths.results()), Store(paths.runs())
+    if damaged := [str(error) for store in stores for error in store.damage()]:
+        return Finding("BAD", "; ".join(damaged))
+    return Finding("ok", ", ".join(f"{len(store.records())} in {store.root}" for store in stores))
 
 
 def images(profile: Profile) -> Finding:

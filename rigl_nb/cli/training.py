@@ -14,8 +14,9 @@ from rigl_nb.execution import Execution, cores, devices
 from rigl_nb.experiments import grids
 from rigl_nb.runs import cost, engine, probe
 from rigl_nb.runs.cluster import Cluster, installed
+from rigl_nb.runs.origin import hardware
 from rigl_nb.runs.progress import display
-from rigl_nb.runs.record import Machine, Record, hardware
+from rigl_nb.runs.record import Machine, Record
 from rigl_nb.runs.store import Store, finding
 from rigl_nb.runs.terminal import count, crash, fold, say
 from rigl_nb.spec import RunSpec

@@ -12,7 +12,7 @@ from rigl_nb.runs import turns
 from rigl_nb.runs.attempt import Event, Notify, Setting, busy, failed
 from rigl_nb.runs.batch import on_cluster
 from rigl_nb.runs.cluster import Cluster, Pool, opened
-from rigl_nb.runs.record import provenance
+from rigl_nb.runs.origin import provenance
 from rigl_nb.runs.store import Store
 from rigl_nb.spec import RunSpec
 

@@ -1,9 +1,9 @@
 """Publishing: records that may be evidence go from one folder into another."""
 
-import subprocess
+import re
 from collections.abc import Iterable
 
-from rigl_nb import paths
+from rigl_nb.runs.origin import has
 from rigl_nb.runs.record import Record, RecordError
 from rigl_nb.runs.store import CORRECT, MASKS, Store, write
 from rigl_nb.spec import RunSpec
@@ -37,6 +37,8 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
         _check(record, source, allow_dirty)
     correct = [source.find_correct(record.spec) for record in found]
     parents = {spec.parent.run_id for spec in specs if spec.parent}
+    for record in found:
+        source.find_masks(record.spec)  # which are whole
     for record, predictions in zip(found, correct, strict=True):
         masks = source.path(record.spec, MASKS)
         if record.spec.run_id in parents and masks.exists() and masks.stat().st_size <= MASKS_LIMIT:
@@ -50,27 +52,17 @@ def _check(record: Record, source: Store, allow_dirty: bool) -> None:
     path, commit = source.path(record.spec), record.provenance.get("commit")
     if not commit:
         raise RecordError(f"{path} names no commit: set RIGL_COMMIT where there is no git, and train again")
-    if not has(commit):
+    if not (re.fullmatch("[0-9a-f]{40}", commit) and has(commit)):
         raise RecordError(
             f"{path} names commit {commit[:9]}, which this repository does not have: fetch it, or train again"
         )
-    if record.provenance["dirty"] and not allow_dirty:
+    if record.provenance["dirty"] is not False and not allow_dirty:
         raise RecordError(
             f"{path} was trained by code that differs from its commit {commit[:9]}: commit and train again, or publish "
             "with --allow-dirty"
         )
     if not (predictions := source.path(record.spec, CORRECT)).exists():
-        raise RecordError(f"{predictions} is missing: copy the whole folder of a run, or train it again")
-
-
-def has(commit: str) -> bool:
-    """Whether the repository of this package has the commit; True where there is no git to ask."""
-
-    def git(*words: str) -> bool:
-        done = subprocess.run(["git", "-C", paths.ROOT, *words], capture_output=True, check=False)
-        return done.returncode == 0
-
-    try:
-        return not git("ls-files", "--error-unmatch", "rigl_nb") or git("cat-file", "-e", f"{commit}^{{commit}}")
-    except OSError:
-        return True
+        raise RecordError(
+            f"{predictions} is missing, so nobody can check the accuracy: copy the whole folder of a run, or train "
+            "it again (code of before November 2026 kept none)"
+        )

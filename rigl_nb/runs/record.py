@@ -1,19 +1,14 @@
 """What a run leaves: one JSON file with its specification, its numbers and where they come from."""
 
-import functools
+import hashlib
 import json
 import math
-import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 
-from rigl_nb import paths
 from rigl_nb.data.sources import SOURCES
-from rigl_nb.execution import Execution, cores
+from rigl_nb.execution import Execution
 from rigl_nb.methods import METHODS
+from rigl_nb.runs.origin import hardware
 from rigl_nb.spec import RunSpec
 
 FORMAT = 1
@@ -22,6 +17,7 @@ NUMBERS = ("test_accuracy", "test_flops", "train_flops", "dense_flops", "seconds
 COLUMNS = ("epoch", "loss", "train_accuracy", "validation_accuracy", "learning_rate", "drop_fraction")
 ORIGIN = ("commit", "dirty", "hardware")  # of the provenance: what publishing and the cost estimate read
 HOW = ("device", "precision")  # of the execution, likewise
+TYPES = {"commit": str | None, "dirty": bool | None, "hardware": str, "device": str, "precision": str}
 
 
 def collapse_limit(data: str) -> float:
@@ -100,7 +96,7 @@ class Record:
         content["spec"], content["history"] = self.spec.to_dict(), _columns(self.history)
         if self.test_bits is None:
             del content["test_bits"]
-        lines = [f'"{key}": {_lines(value)}' for key, value in content.items()]
+        lines = [f'"{key}": {_lines(value)}' for key, value in (content | {"digest": _digest(content)}).items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
@@ -108,8 +104,10 @@ class Record:
         """Read `to_json`'s text; RecordError says what is wrong with it."""
         try:
             content = json.loads(text, parse_constant=_refuse)
+            said = content.pop("digest", None)  # older records have none
+            edited = said is not None and said != _digest(content)
             if (form := content.pop("format")) != FORMAT:
-                raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}")
+                raise RecordError(f"record format {form!r}, but this version reads format {FORMAT}: update the code")
             run_id = content.pop("run_id")
             if (method := content["spec"]["method"]) not in METHODS:
                 raise UnknownMethodError(f"method {method!r} is unknown here: register it to read its records")
@@ -118,11 +116,18 @@ class Record:
             content["active"] = tuple(content["active"])
             record = cls(**content)
             _check(record, run_id)
+            if edited:
+                raise RecordError("its content is not what was written: somebody or something changed it")
         except RecordError:
             raise
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise RecordError(f"not a record ({type(error).__name__}: {error})") from error
         return record
+
+
+def _digest(content: dict) -> str:
+    """What tells whether a record was changed; a guard against slips, not against forgers."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
 def _check(record: Record, run_id: object) -> None:
@@ -138,6 +143,15 @@ def _check(record: Record, run_id: object) -> None:
     ):
         if lacking := [name for name in needed if name not in there]:
             raise RecordError(f"its {part} has no {', '.join(lacking)}")
+    for name, kind in TYPES.items():
+        if not isinstance(value := (record.provenance | record.execution)[name], kind):
+            raise RecordError(f"{name} {value!r} is of the wrong type")
+    if [row["epoch"] for row in record.history] != list(range(1, len(record.history) + 1)):
+        raise RecordError("its epochs are not counted from 1")
+    if wrong := [v for row in record.history for v in row.values() if v is not None and not _is_finite(v)]:
+        raise RecordError(f"{wrong[0]!r} in its history is no number")
+    if not record.active or not all(_is_number(n) for entry in record.active for n in entry["counts"].values()):
+        raise RecordError("its numbers of active weights are missing or wrong")
     for name in NUMBERS:
         if not _is_number(value := getattr(record, name)):
             raise RecordError(f"{name} {value!r} is no number of at least 0")
@@ -147,8 +161,12 @@ def _check(record: Record, run_id: object) -> None:
         raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return _is_finite(value) and value >= 0
 
 
 def _refuse(constant: str) -> None:
@@ -161,56 +179,6 @@ def from_result(spec: RunSpec, result, execution, provenance: dict) -> Record:
     numbers["history"] = tuple({k: _rounded(v) for k, v in row.items()} for row in result.history)
     numbers |= {k: _rounded(numbers[k]) for k in ("seconds", "images_per_second", "test_bits")}
     return Record(spec=spec, execution=asdict(execution), provenance=provenance, **numbers)
-
-
-@functools.cache
-def provenance(device: str) -> dict:
-    """Versions, hardware, commit and date of this process, taken once: the code that it runs is that commit's."""
-    commit, dirty = _commit()
-    return {
-        "commit": commit,
-        "dirty": dirty,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "hardware": hardware(device),
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
-        "system": platform.system(),
-    }
-
-
-def hardware(device: str) -> str:
-    """The accelerator's or the processor's name, with the cores that this process may use."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(device)
-    return f"{processor()}, {'its GPU' if device == 'mps' else f'{cores.usable()} cores'}"
-
-
-def processor() -> str:
-    """The processor's name."""
-    name = platform.processor() or platform.machine()
-    try:
-        if platform.system() == "Darwin":
-            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    except (OSError, subprocess.CalledProcessError):
-        return name  # the platform's own word has to do
-
-
-def _commit() -> tuple[str | None, bool | None]:
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", paths.ROOT, *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "rigl_nb")  # the repository around an untracked copy says nothing
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "rigl_nb"))
-    except (OSError, subprocess.CalledProcessError):
-        commit = os.environ.get("RIGL_COMMIT")  # a copy without git: its maker says what it is a copy of
-        return commit, False if commit else None
 
 
 def _rounded(value):

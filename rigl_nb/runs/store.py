@@ -9,7 +9,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +160,16 @@ class Store:
                     found.append(self._read(file))
         return [record for record in found if record]
 
+    def damage(self) -> list[RecordError]:
+        """What is wrong with the records here, and with predictions that do not fit theirs."""
+        found: list[RecordError] = []
+        for record in replace(self, damaged=found.append).records():
+            try:
+                self.find_correct(record.spec)
+            except RecordError as error:
+                found.append(error)
+        return found
+
     def fail(self, spec: RunSpec, reason: str, trace: str) -> None:
         """Keep why a run crashed, until it is trained."""
         content = json.dumps({"reason": reason, "traceback": trace}, indent=1)
@@ -208,8 +218,8 @@ def _read(file: Path) -> Record:
         record = Record.from_json(file.read_text(encoding="utf-8"))
     except UnknownMethodError:
         raise
-    except (RecordError, UnicodeDecodeError) as error:
-        raise RecordError(f"{file} is damaged: {error}. Remove it to train the run again") from error
+    except (RecordError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise RecordError(f"{file} is damaged: {error}. Restore it, or remove it to train the run again") from error
     if file.parent.name != record.spec.config_id or file.stem != f"seed-{record.spec.seed}":
         raise RecordError(f"{file} is damaged: it holds run {record.spec.run_id}. Move it there or remove it")
     return record

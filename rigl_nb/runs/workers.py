@@ -22,7 +22,7 @@ from rigl_nb import paths
 from rigl_nb.execution import Execution
 from rigl_nb.runs import attempt, turns
 from rigl_nb.runs.attempt import Event, Setting, failed
-from rigl_nb.runs.record import hardware, provenance
+from rigl_nb.runs.origin import hardware, provenance
 from rigl_nb.runs.store import Store, write
 from rigl_nb.runs.turns import Stop
 from rigl_nb.spec import RunSpec

@@ -112,7 +112,7 @@ def test_a_damaged_record_is_bad(line, local):  # noqa: F811
     assert (code, state) == (0, "ok") and f"1 in {local.root}" in text
     path.write_text("{")
     code, state, text = line("records")
-    assert (code, state) == (1, "BAD") and str(path) in text and "Remove it" in text
+    assert (code, state) == (1, "BAD") and str(path) in text and "remove it" in text
 
 
 def test_no_chromium_is_no_pdf(line, monkeypatch):

@@ -72,8 +72,15 @@ def test_the_notebooks_are_remade_when_something_is_new(call, local, monkeypatch
 EDITED = {
     "test_flops": ({"test_flops": 0.5}, "test_flops is 0.5 in its record, but 1.0 by its masks"),
     "train_flops": ({"train_flops": 0.1}, "train_flops is 0.1 in its record, but 1.0"),
+    "dense_flops": ({"dense_flops": 1e6}, "dense_flops is 1000000.0 in its record"),
+    "active": (
+        {"active": [{"epoch": 0, "counts": {"conv1.weight": 10**9}}]},
+        "active weights are not those of wrn",
+    ),
     "test_accuracy": ({"test_accuracy": 99.0}, "but the record's test accuracy is 99.0 %"),
     "commit": ({"provenance": ORIGIN | {"commit": "e" * 40}}, "commit eeeeeeeee, which this repository does not have"),
+    "a name for a commit": ({"provenance": ORIGIN | {"commit": "HEAD"}}, "which this repository does not have"),
+    "nobody knows whether it is dirty": ({"provenance": ORIGIN | {"dirty": None}}, "--allow-dirty"),
     "no commit": ({"provenance": ORIGIN | {"commit": None}}, "set RIGL_COMMIT"),
 }
 
@@ -83,7 +90,12 @@ def test_an_edited_record_is_refused(call, local, case):
     change, words = EDITED[case]
     kept(local, QUICK[0])
     path = local.path(QUICK[0])
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    content = json.loads(path.read_text()) | change
+    path.write_text(json.dumps(content))
+    code, _, err = call("publish", "--keep-notebooks")
+    assert code == 1 and f"{path} is damaged: its content is not what was written" in " ".join(err.split())
+    del content["digest"]  # an older record, or somebody who knows of it
+    path.write_text(json.dumps(content))
     code, out, err = call("publish", "--keep-notebooks")
     assert (code, out) == (1, "") and words in " ".join(err.split()) and "rain" in err
     assert Store(paths.results()).records() == []
@@ -100,13 +112,15 @@ def test_another_runs_damage_is_told_and_stops_nothing(call, local):
 def test_a_folder_without_records_is_told(call, local, tmp_path):
     kept(local, QUICK[0])
     (tmp_path / "empty").mkdir()
+    Store(tmp_path / "failed").fail(QUICK[0], "RuntimeError: boom", "")
     (tmp_path / "file").touch()
     for folder, words in (
         (tmp_path / "nowhere", "nowhere is not there"),
         (tmp_path / "file", "file is a file: name a folder that holds records"),
         (tmp_path / "empty", "empty holds no records: a record lies at CONFIGURATION/seed-N.json"),
+        (tmp_path / "failed", "failed holds no records"),
         (paths.build(), f"do you mean {local.root}?"),
-        (local.path(QUICK[0]).parent, "holds no records"),
+        (local.path(QUICK[0]).parent, f"do you mean {local.root}?"),
     ):
         code, out, err = call("publish", folder)
         assert (code, out) == (2, "") and words in " ".join(err.split()), err
@@ -115,3 +129,9 @@ def test_a_folder_without_records_is_told(call, local, tmp_path):
 def test_before_anything_was_trained(call, local):
     code, _, err = call("publish")
     assert code == 2 and str(local.root) in err
+
+
+def test_a_folder_after_the_sections_is_no_section(call, local, tmp_path):
+    kept(local, QUICK[0])
+    code, _, err = call("publish", "--sections", "05_1", tmp_path / "friend")
+    assert code == 2 and str(tmp_path / "friend") in err and Store(paths.results()).records() == []

@@ -47,7 +47,7 @@ def test_a_damaged_record_stops_its_own_run_alone(call, local):
     other.write_text("{ cut short")
     code, out, err = call("run", "--profile", "smoke", "--method", "Dense", "--dry-run")
     assert code == 0 and "1 to train" in out
-    assert f"passed over: {other} is damaged" in " ".join(err.split()) and "Remove it" in err
+    assert f"passed over: {other} is damaged" in " ".join(err.split()) and "remove it" in err
 
 
 def test_a_network_without_a_record_has_no_time_in_the_status(call, local):

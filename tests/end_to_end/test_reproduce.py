@@ -109,7 +109,7 @@ def test_a_notebook_that_fails_stops_with_its_name_and_keeps_the_runs(reproduced
     broken.write_text("{ cut short")
     done = call("report", "--sections", "06_1", folder=folder)
     assert done.returncode == 1
-    assert "06_1_distribution_and_flops" in done.stderr and str(broken) in done.stderr and "Remove it" in done.stderr
+    assert "06_1_distribution_and_flops" in done.stderr and str(broken) in done.stderr and "remove it" in done.stderr
     assert (folder / "build" / "notebooks" / "06_1_distribution_and_flops.part.ipynb").exists()
     assert sorted((folder / "build" / "runs").rglob("*.json")) == records
 

@@ -19,8 +19,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " masking.optimizers masking.structures masking.channels masking.patterns masking.parts masking.resting"
     " masking.masked masking.moving masking sparsifier compact deploy.speed deploy.export deploy.groups"
     " deploy.tensor_cores deploy published_code spec iteration train",
-    "runs": "terminal record store publishing schedule cost attempt progress turns workers slurm cluster batch watch"
-    " engine probe",
+    "runs": "terminal origin record store publishing schedule cost attempt progress turns workers slurm cluster batch"
+    " watch engine probe",
     "experiments": "profiles rows language structured equal_flops studies grids inventory",
     "claims": "claim fact spread estimate model several judge power instability images own_costs arithmetic printed"
     " inconsistencies statements.cells statements.beyond statements.cifar statements.distribution statements.settings"

@@ -16,7 +16,7 @@ from rigl_nb import paths
 from rigl_nb.runs import batch, engine, watch, workers
 from rigl_nb.runs.attempt import Setting
 from rigl_nb.runs.cluster import opened
-from rigl_nb.runs.record import provenance
+from rigl_nb.runs.origin import provenance
 from rigl_nb.runs.store import MARK, Store
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'rigl_nb[cluster]'")

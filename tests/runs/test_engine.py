@@ -56,7 +56,7 @@ def test_a_damaged_record_is_not_trained_over(store, trained):
     path = store.save(made(SPECS[0]))
     path.write_text("{")
     for call in (lambda: engine.missing(SPECS, store), lambda: run(SPECS, store)):
-        with pytest.raises(RecordError, match="Remove it") as caught:
+        with pytest.raises(RecordError, match="Restore it, or remove it") as caught:
             call()
         assert str(path) in str(caught.value)
     assert trained == [] and path.read_text() == "{"

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from rigl_nb import paths
-from rigl_nb.runs import record
+from rigl_nb.runs import origin as made
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def root(tmp_path, monkeypatch):
     (root / "rigl_nb").mkdir(parents=True)
     (root / "rigl_nb" / "masks.py").write_text("one = 1\n")
     monkeypatch.setattr(paths, "ROOT", root)
-    record.provenance.cache_clear()
+    made.provenance.cache_clear()
     yield root
-    record.provenance.cache_clear()
+    made.provenance.cache_clear()
 
 
 def git(root, *words) -> str:
@@ -41,7 +41,7 @@ def commit(root) -> str:
 def test_the_commit_of_a_clean_tree(root):
     head = commit(root)
     (root / "notes.txt").write_text("outside the code")
-    origin = record.provenance("cpu")
+    origin = made.provenance("cpu")
     assert (origin["commit"], origin["dirty"]) == (head, False)
     assert set(origin) >= {"date", "hardware", "python", "versions"}
     assert set(origin["versions"]) >= {"torch", "numpy"}
@@ -52,18 +52,18 @@ def test_changed_code_is_dirty(root, change):
     head = commit(root)
     file = root / "rigl_nb" / ("new.py" if change == "added" else "masks.py")
     file.unlink() if change == "removed" else file.write_text("two = 2\n")
-    origin = record.provenance("cpu")
+    origin = made.provenance("cpu")
     assert (origin["commit"], origin["dirty"]) == (head, True)
 
 
 def test_without_git_the_environment_names_the_commit(root, monkeypatch):
     monkeypatch.setenv("RIGL_COMMIT", "abc123")
-    origin = record.provenance("cpu")
+    origin = made.provenance("cpu")
     assert (origin["commit"], origin["dirty"]) == ("abc123", False)
 
 
 def test_without_git_and_name_the_commit_is_unknown(root):
-    origin = record.provenance("cpu")
+    origin = made.provenance("cpu")
     assert (origin["commit"], origin["dirty"]) == (None, None)
 
 
@@ -71,7 +71,7 @@ def test_without_a_git_program_too(root, monkeypatch, tmp_path):
     commit(root)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("RIGL_COMMIT", "abc123")
-    assert record.provenance("cpu")["commit"] == "abc123"
+    assert made.provenance("cpu")["commit"] == "abc123"
 
 
 def test_the_repository_around_a_copy_is_not_the_codes(root):
@@ -79,12 +79,12 @@ def test_the_repository_around_a_copy_is_not_the_codes(root):
     outer = root.parent
     (outer / ".gitignore").write_text("repository/\n")
     commit(outer)
-    assert record.provenance("cpu")["commit"] is None
+    assert made.provenance("cpu")["commit"] is None
 
 
 def test_provenance_is_taken_once(root):
     """The code that a process runs is the one it has imported, whatever happens to the files."""
     commit(root)
-    before = record.provenance("cpu")
+    before = made.provenance("cpu")
     (root / "rigl_nb" / "masks.py").write_text("two = 2\n")
-    assert record.provenance("cpu") == before
+    assert made.provenance("cpu") == before

@@ -6,10 +6,10 @@ import subprocess
 import pytest
 from records import ORIGIN, files, kept, made, tiny
 
-from rigl_nb.runs import publishing
+from rigl_nb.runs import origin, publishing
 from rigl_nb.runs.publishing import publish
 from rigl_nb.runs.record import RecordError
-from rigl_nb.runs.store import CORRECT, Store
+from rigl_nb.runs.store import CORRECT, MASKS, Store
 
 SPEC = tiny()
 
@@ -100,7 +100,7 @@ def test_a_record_without_its_predictions_is_refused(store, target):
     """Nobody could check its accuracy; whoever copies single files learns to copy the folder."""
     kept(store, SPEC)
     store.path(SPEC, CORRECT).unlink()
-    with pytest.raises(RecordError, match="is missing: copy the whole folder of a run, or train it again") as caught:
+    with pytest.raises(RecordError, match="nobody can check the accuracy: copy the whole folder of a run") as caught:
         publish(store, target, [SPEC])
     assert str(store.path(SPEC, CORRECT)) in str(caught.value) and not target.root.exists()
 
@@ -115,13 +115,23 @@ def git(folder, *words):
     ).stdout.strip()
 
 
+def test_damaged_masks_of_a_parent_stop_publishing(store, target):
+    parent = tiny("Pruning")
+    for spec in (parent, tiny("Lottery")):
+        kept(store, spec)
+    store.path(parent, MASKS).write_bytes(b"garbage")
+    with pytest.raises(RecordError, match="is damaged"):
+        publish(store, target, [parent, tiny("Lottery")])
+    assert not target.root.exists()
+
+
 @pytest.fixture
 def repository(monkeypatch, tmp_path, request):
     """Return a copy of the package's folder, nearly empty, as the place that is asked."""
     monkeypatch.undo()  # the real `has`
     (tmp_path / "copy" / "rigl_nb").mkdir(parents=True)
     (tmp_path / "copy" / "rigl_nb" / "x.py").touch()
-    monkeypatch.setattr(publishing.paths, "ROOT", tmp_path / "copy")
+    monkeypatch.setattr(origin.paths, "ROOT", tmp_path / "copy")
     return tmp_path / "copy"
 
 
@@ -129,9 +139,9 @@ def test_a_commit_is_looked_for_in_the_repository(repository):
     git(repository, "init", "-q")
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "first")
-    assert publishing.has(git(repository, "rev-parse", "HEAD"))
-    assert not publishing.has(git(repository, "rev-parse", "HEAD^{tree}")), "a tree is no commit"
-    assert not publishing.has("f" * 40) and not publishing.has("no commit")
+    assert origin.has(git(repository, "rev-parse", "HEAD"))
+    assert not origin.has(git(repository, "rev-parse", "HEAD^{tree}")), "a tree is no commit"
+    assert not origin.has("f" * 40) and not origin.has("no commit")
 
 
 @pytest.mark.parametrize("around", [False, True])
@@ -139,9 +149,9 @@ def test_where_no_git_can_tell_every_commit_counts(repository, around):
     """Also where another project's repository is around the copy."""
     if around:
         git(repository.parent, "init", "-q")
-    assert publishing.has("f" * 40)
+    assert origin.has("f" * 40)
 
 
 def test_without_git_at_all(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert publishing.has("f" * 40)
+    assert origin.has("f" * 40)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from records import made, tiny
@@ -15,8 +16,15 @@ TEXT = made(SPEC).to_json()
 PAPER = RunSpec(method="RigL", init="ERK", density=0.1)
 
 
-def damaged(change) -> str:
+def unsealed() -> dict:
+    """Return the content as of an older record, without the digest that notices any change."""
     content = json.loads(TEXT)
+    del content["digest"]
+    return content
+
+
+def damaged(change) -> str:
+    content = unsealed()
     change(content)
     return json.dumps(content)
 
@@ -47,7 +55,28 @@ def test_a_missing_origin_is_named(part, fields):
             Record.from_json(damaged(lambda content, field=field: content[part].pop(field)))
 
 
+def test_any_other_number_is_noticed_by_the_digest():
+    for change in (
+        lambda c: c.update(train_flops=0.01),
+        lambda c: c["history"]["validation_accuracy"].__setitem__(-1, 90.0),
+        lambda c: c["spec"].update(seed=2) or c.update(run_id=replace(SPEC, seed=2).run_id),
+        lambda c: c["provenance"].update(dirty=False, date="2031-01-01"),
+        lambda c: c.update(digest="0" * 16),
+    ):
+        content = json.loads(TEXT)
+        change(content)
+        with pytest.raises(RecordError, match="its content is not what was written"):
+            Record.from_json(json.dumps(content))
+    assert Record.from_json(json.dumps(unsealed())) == Record.from_json(TEXT) == made(SPEC), "older ones have none"
+
+
 REASONS = {
+    "epochs that do not count": (lambda c: c["history"].update(epoch=[1, 1, 1]), "epochs are not counted from 1"),
+    "a loss as text": (lambda c: c["history"]["loss"].__setitem__(0, "x"), "'x' in its history"),
+    "no active weights": (lambda c: c.update(active=[]), "active weights are missing"),
+    "less than no weight": (lambda c: c["active"][0]["counts"].update(x=-3), "active weights are missing or wrong"),
+    "a commit that is a number": (lambda c: c["provenance"].update(commit=5), "commit 5 is of the wrong type"),
+    "a machine without a name": (lambda c: c["provenance"].update(hardware=None), "hardware None is of the wrong type"),
     "unknown field": (lambda c: c.update(colour="red"), "colour"),
     "unknown field of the spec": (lambda c: c["spec"].update(colour="red"), "colour"),
     "refused value of the spec": (lambda c: c["spec"].update(density=2), "density 2"),
@@ -99,8 +128,8 @@ def places(content, path=()):
 @pytest.mark.parametrize("junk", [None, "x", -1, math.nan, [], {}, [None], {"a": "b"}, True])
 def test_any_value_replaced_by_junk_is_refused_or_harmless(junk):
     """No other exception than RecordError; and a record that is accepted can be judged and written again."""
-    for path in places(json.loads(TEXT)):
-        content = json.loads(TEXT)
+    for path in places(unsealed()):
+        content = unsealed()
         inner = content
         for key in path[:-1]:
             inner = inner[key]

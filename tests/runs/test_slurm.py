@@ -11,7 +11,7 @@ from records import tiny
 
 from rigl_nb import paths
 from rigl_nb.runs import engine
-from rigl_nb.runs.record import hardware
+from rigl_nb.runs.origin import hardware
 from rigl_nb.runs.store import Store
 
 NEEDED = ("sbatch", "slurmctld", "slurmd", "munged")

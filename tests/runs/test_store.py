@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from records import files, made, result, tiny
+from records import files, kept, made, result, tiny
 
 from rigl_nb.methods import METHODS, RIGL
 from rigl_nb.runs.record import RecordError
-from rigl_nb.runs.store import write
+from rigl_nb.runs.store import CORRECT, Store, write
 
 SPEC = tiny()
 
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_named_with_the_way_out(store, content):
     path = store.save(made(SPEC))
     path.write_bytes(content)
     for look in (lambda: store.find(SPEC), store.records, lambda: store.frame([SPEC])):
-        with pytest.raises(RecordError, match="Remove it") as caught:
+        with pytest.raises(RecordError, match="Restore it, or remove it") as caught:
             look()
         assert str(path) in str(caught.value)
 
@@ -210,3 +210,28 @@ def test_without_validation_images_their_accuracy_is_nan(store):
 def test_the_frame_of_nothing_has_its_columns(store):
     frame = store.frame([])
     assert len(frame) == 0 and set(frame.columns) == COLUMNS
+
+
+def test_a_folder_in_a_records_place_is_damage(store):
+    store.path(SPEC).mkdir(parents=True)
+    with pytest.raises(RecordError, match=r"is damaged: .*Restore it, or remove it"):
+        store.find(SPEC)
+
+
+def test_damage_lists_records_and_predictions_and_nothing_that_is_whole(store):
+    whole, cut, other = (tiny(seed=seed) for seed in range(3))
+    for spec in (whole, cut, other):
+        kept(store, spec)
+    store.path(cut).write_text("{")
+    store.save_correct(other, ~store.find_correct(other))
+    found = [str(error) for error in store.damage()]
+    assert len(found) == 2 and str(store.path(cut)) in found[0] and str(store.path(other, CORRECT)) in found[1]
+
+
+def test_a_store_may_tell_of_damage_and_go_on(store):
+    kept(store, tiny(seed=1))
+    store.save(made(SPEC)).write_text("{")
+    told = []
+    tolerant = Store(store.root, told.append)
+    assert tolerant.find(SPEC) is None and [one.spec.seed for one in tolerant.records()] == [1]
+    assert len(told) == 2 and tolerant == store

@@ -12,7 +12,7 @@ import pytest
 from rigl_nb import paths
 from rigl_nb.cli import training
 from rigl_nb.execution import cores
-from rigl_nb.runs.record import hardware
+from rigl_nb.runs.origin import hardware
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_there_is_a_worker_for_each_of_them(monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("taskset"), reason="there is no taskset")
 def test_a_process_bound_to_one_core_has_one():
-    code = "from rigl_nb.execution import cores; from rigl_nb.runs.record import hardware; "
+    code = "from rigl_nb.execution import cores; from rigl_nb.runs.origin import hardware; "
     code += "print(cores.usable(), hardware('cpu'))"
     core = min(os.sched_getaffinity(0))
     command = ["taskset", "-c", str(core), sys.executable, "-c", code]

@@ -16,7 +16,7 @@ from rigl_nb import paths
 from rigl_nb.report.pages import reference
 from rigl_nb.report.pages.onefile import inline, pdf
 from rigl_nb.report.pages.pairs import HIDDEN, KERNEL, counted, injected, tidy
-from rigl_nb.runs.record import provenance
+from rigl_nb.runs.origin import provenance
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\./)?(\w+)\.ipynb(?:#[^)]*)?\)")
 LOADED = re.compile(
