@@ -55,7 +55,7 @@ shared.banner("05_1")
 # ours were counted from the masks of the runs.
 #
 # The `quick` runs are very short and use a smaller network. Compare them among themselves, not with the published
-# column: sparse networks trail the dense one, and so few epochs cannot give a fine order.
+# column: at equal length sparse networks trail the dense one, and so few epochs cannot give a fine order.
 
 # %%
 tables.comparison(

@@ -57,7 +57,9 @@ shared.banner("06_2")
 # runs. The report marks the best of groups 1 and 2 together; here each group has its own.
 #
 # The `quick` runs are very short and use smaller networks, most of them with one seed. Differences of a point or two
-# between single runs mean nothing. Compare their FLOPs among themselves, not with the published column.
+# between single runs mean nothing. The runs come from several machines, some in bfloat16, others in float32
+# ([notebook 07](07_discussion.ipynb) asks whether that matters). RigL's rows have the seeds that this table asks for;
+# another section may show more of them. Compare their FLOPs among themselves, not with the published column.
 
 
 # %%
@@ -189,10 +191,11 @@ tables.plain(scores, "densities")
 # that the shortcuts became sparser than they were at the start.
 
 # %% tags=["hide-input"]
-for (name, method), part in measured.groupby(["profile", "method"], sort=False):
+kinds = measured.groupby(["profile", "data", "method"], sort=False)
+for (name, data, method), part in kinds:
     share, n = part["share"].mean(), part["share"].count()
     cause = f"shortcuts cause {share:.0%} of the rise (n = {n})" if n else "no rise"
-    print(f"{name}, {method}: {cause}")
+    print(f"{name}, {data}, {method}: {cause}")
 if measured.empty:
     print("No run yet.")
 

@@ -18,11 +18,13 @@ interactive = True
 # %% tags=["hide-input"]
 import pandas as pd
 
+from rigl_nb import paths
 from rigl_nb.claims import inconsistencies, power, printed
 from rigl_nb.claims.model import Printed, Runs
 from rigl_nb.claims.spread import Blocks
 from rigl_nb.report.figures import board, tables
 from rigl_nb.report.sections import discussion, ladder, shared
+from rigl_nb.runs.store import Store
 
 # %% [markdown]
 # ## How we judge
@@ -76,6 +78,22 @@ for name, runs in shared.evidence("05_1").items():
         print(f"{name}: {words}, p = {blocks.p:.2f}")
 
 # %% [markdown]
+# ### Does the machine matter?
+#
+# Runs come from several machines. Where a processor has bfloat16, activations are in it, elsewhere in float32. Some
+# configurations were trained in both. If float32 added the same to all, how much would that be?
+
+# %%
+known = Store(paths.results()).records()
+for (name, model), (gain, both) in discussion.by_precision(known).items():
+    low, high = gain.interval()
+    print(f"{name}, {model}: float32 minus bfloat16 {gain.value:+z.2f} points,")
+    print(f"  [{low:+z.2f}, {high:+z.2f}]; {both} configurations have both")
+
+# %% [markdown]
+# An interval that holds 0 says that no difference is seen, not that there is none. Where one side of a claim has more
+# float32 runs than the other, as in the `quick` runs of redistribution, keep this interval in mind.
+#
 # ## All claims, one by one
 
 # %% tags=["hide-input"]

@@ -160,7 +160,7 @@ def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
     """The answers as texts, a row for each rival: difference and interval with one decimal, and what they say.
 
     `could show`: the true difference that four of five such experiments would tell from zero. `broken apart`: how many
-    of the runs are broken, and the difference with them.
+    runs more are broken, and the difference with them.
     """
     words = {judge.SUPPORTED: "better", judge.OPPOSITE: "worse"}
     rows = []
@@ -171,7 +171,9 @@ def differences(judged: Mapping[str, Answer]) -> pd.DataFrame:
         numbers = (gain, *known) if answer.pairs else (tables.NONE,) * 3
         apart = f"{sum(answer.broken)}: {signed(answer.whole.value, '+.1f')}" if answer.whole else tables.NONE
         known = "not told apart" if answer.pairs else judge.NOT_ENOUGH
-        rows.append((f"best − {rival}", *numbers, answer.n, apart, words.get(answer.outcome, known)))
+        rows.append(
+            (f"best − {rival}", *numbers, answer.n - sum(answer.broken), apart, words.get(answer.outcome, known))
+        )
     columns = ["", "points", "95 % interval", "could show", "runs", "broken apart", "the best is"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -1,5 +1,6 @@
 """Section 7: what the answers hang on, and what the full trainings can still decide."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
@@ -7,12 +8,15 @@ import pandas as pd
 from rigl_nb import paths
 from rigl_nb.claims import judge, power, printed
 from rigl_nb.claims.claim import Cell, places
+from rigl_nb.claims.estimate import Estimate
 from rigl_nb.claims.judge import Answer
 from rigl_nb.claims.model import Printed
+from rigl_nb.claims.spread import broken
 from rigl_nb.experiments import grids
-from rigl_nb.experiments.profiles import PROFILES
+from rigl_nb.experiments.profiles import PROFILES, name_of
 from rigl_nb.report.figures.board import ours
 from rigl_nb.report.sections.ladder import PRIMARY, Rung
+from rigl_nb.runs.record import Record
 from rigl_nb.runs.store import Store
 
 
@@ -41,6 +45,32 @@ def _others(rung: Rung) -> Iterator[tuple[str, Answer]]:
     for cell in rung.claim.cells:
         for words, table in printed.again(cell, rung.table):
             yield words, judge.by_print(rung.claim, Printed(table))
+
+
+def by_precision(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Estimate, int]]:
+    """By profile and network: how much better float32 is than bfloat16, and how many configurations were run in both.
+
+    Least squares: each configuration has a mean, float32 adds the same to all, one variance of a run. Broken runs and
+    texts are left out; so are networks that no configuration trained in both.
+    """
+    rows = []
+    for record in records:
+        if record.test_bits is None:
+            spec, full = record.spec, record.execution["precision"] == "fp32"
+            rows.append((name_of(spec), spec.model, spec.config_id, record.test_accuracy, full, record.collapsed))
+    frame = pd.DataFrame(rows, columns=["profile", "model", "config_id", "accuracy", "fp32", "out"])
+    found = {}
+    for network, part in frame.groupby(["profile", "model"], sort=False):
+        cells = part.groupby("config_id")
+        kept = part[~(part["out"] | broken(part["accuracy"].to_numpy(), cells.ngroup().to_numpy()))]
+        cells = kept.groupby("config_id")
+        x, y = (kept[name] - cells[name].transform("mean") for name in ("fp32", "accuracy"))
+        both, freedom = int((cells["fp32"].nunique() > 1).sum()), len(kept) - cells.ngroups - 1
+        if both and freedom > 0:
+            gain = float((x * y).sum() / (x**2).sum())
+            variance = float(((y - gain * x) ** 2).sum() / freedom)
+            found[network] = Estimate(gain, math.sqrt(variance / (x**2).sum()), freedom), both
+    return found
 
 
 def planned() -> dict[Cell, int]:

@@ -67,7 +67,8 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
         "([notebook 08](08_published_code_audit.ipynb))."
     )
     for scale in judge.SMALL:
-        found = [rung.answers[scale] for rung in rungs if scale in rung.answers and not rung.claim.own]
+        asked = [rung for rung in rungs if scale in rung.answers and not rung.claim.own]
+        found = [rung.answers[scale] for rung in asked]
         if found:
             words = Counter(answer.word for answer in found)
             shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
@@ -78,6 +79,8 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
             if longer := sum(_longer(answer) for answer in same):
                 which = "All of these" if longer == len(same) else f"{longer} of these {len(same)}"
                 line += f" {which} compare a longer training with a shorter one: that says little."
+            if where := sorted({shared.number(r.section) for r in asked if r.answers[scale].outcome == judge.OPPOSITE}):
+                line += f" The opposite: section {', '.join(where)}."
             yield line
     yield from _full(rungs)
 
@@ -97,7 +100,7 @@ def _full(rungs: Sequence[Rung]) -> Iterator[str]:
     hours = inventory.gpu_hours([*runs.todo.values(), *runs.future])
     yield (
         f"**Open**: {runs.missing:,} of {runs.total:,} trainings of the report's length, {hours:,.0f} GPU-hours by the "
-        "report's own 2 and 6 hours a run ([notebook 10](10_batches.ipynb))."
+        "report's own 2 and 6 hours for a run of one length ([notebook 10](10_batches.ipynb))."
     )
 
 

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from records import made
 
 from rigl_nb.claims import judge, power, statements
 from rigl_nb.claims.claim import Cell
 from rigl_nb.claims.model import Printed
 from rigl_nb.claims.printed import table2
+from rigl_nb.experiments.profiles import PROFILES
+from rigl_nb.experiments.rows import Row
 from rigl_nb.report.sections import discussion
 from rigl_nb.report.sections.ladder import PRIMARY, Rung
 
@@ -32,6 +36,27 @@ def test_outcomes_are_compared_before_the_claims_are_tested_together():
     one = rung(CLAIMS["SET over Static"])
     hidden = replace(one.answers["printed"], outcome=judge.UNDECIDED, adjusted=0.2)
     assert discussion.readings([replace(one, answers={"printed": hidden})]).empty
+
+
+def test_float32_against_bfloat16_is_least_squares():
+    """Two configurations in both precisions, one in one; their design matrix solved by numpy."""
+    table = [("RigL", 0.1, "fp32", (55.0, 54.0)), ("RigL", 0.1, "bf16", (53.0,)), ("SET", 0.1, "fp32", (52.5,))]
+    table += [("SET", 0.1, "bf16", (52.0, 51.0)), ("Static", 0.1, "fp32", (50.0, 50.6, 50.3))]
+    records, design, values = [], [], []
+    for method, density, precision, accuracies in table:
+        for accuracy in accuracies:
+            spec = PROFILES["quick"].spec(Row(method, "Random", density), seed=len(records))
+            one = made(spec, test_accuracy=accuracy)
+            records.append(replace(one, execution=one.execution | {"precision": precision}))
+            design.append([*(method == name for name in ("RigL", "SET", "Static")), precision == "fp32"])
+            values.append(accuracy)
+    x, y = np.array(design, float), np.array(values)
+    beta, (squares,), *_ = np.linalg.lstsq(x, y, rcond=None)
+    ((network, (found, both)),) = discussion.by_precision(records).items()
+    assert (network, both, found.freedom) == (("quick", "wrn-10-1"), 2, len(y) - 4)
+    assert found.value == pytest.approx(beta[-1])
+    assert found.error == pytest.approx(np.sqrt(squares / (len(y) - 4) * np.linalg.inv(x.T @ x)[-1, -1]))
+    assert discussion.by_precision(records[-3:]) == {}, "one precision alone tells nothing"
 
 
 def test_chances_come_from_the_planned_seeds():
