@@ -46,11 +46,11 @@ class Campaign:
 def timed(records: Iterable[Record]) -> tuple[list[Record], bool]:
     """The records whose times count, and whether a GPU made them.
 
-    A GPU's where there is any; else those in float32, the precision in which every CPU computes.
+    A GPU's where there is any; else those of one core in float32, the precision in which every CPU computes.
     """
     records = list(records)
     gpu = [record for record in records if record.execution["device"].startswith("cuda")]
-    plain = [record for record in records if record.execution["precision"] == "fp32"]
+    plain = [r for r in records if (r.execution["precision"], r.execution["threads"]) == ("fp32", 1)]
     return gpu or plain or records, bool(gpu)
 
 
