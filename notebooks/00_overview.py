@@ -66,7 +66,8 @@ tables.plain(overview.methods(), "methods")
 # ## The evidence so far
 #
 # Each training leaves a record: its settings, its numbers, the code's commit and the machine. Published records lie in
-# `results/`. The experiment has several sizes; the table counts their runs. (A fourth, `smoke`, only shows that all works.)
+# `results/`. Three sizes of the experiment count as evidence; the table counts
+# their runs. A fourth, `smoke`, only shows that all works.
 
 # %%
 tables.plain(overview.runs(), "evidence")

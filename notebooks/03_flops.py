@@ -285,7 +285,8 @@ figure
 # exponent where it has one ([notebook 06.3](06_3_beyond.ipynb)). And RigL keeps its promise of a fixed cost if the number
 # of active weights never changed in any layer. We do not ask the runs of [notebook 08](08_published_code_audit.ipynb)
 # that draw their counts by coins: there the numbers move on purpose. Nor do we ask runs whose layers do not follow from
-# the specification alone: those with a structure, and those that start from another run's masks or densities. This page is not built unless all others agree.
+# the specification alone: those with a structure, and those that start from another run's masks or densities. This page
+# is not built unless all others agree.
 
 # %%
 results = Store(paths.results())

@@ -265,8 +265,9 @@ tables.plain(table.rename_axis("setting").reset_index(), "hyperparameters")
 # $T_\text{end}$, but not ΔT, warm-up and the start of pruning.
 #
 # The report's seeds are 0, 1 and 2, and so are ours; where a claim needs more runs to be told, seeds 3 and up follow. A
-# section shows the seeds that its own table or figure asks for, even if another section trained more. The accuracy of a run is the share of test images that the network of the last epoch gets
-# right. A run that diverges or collapses counts like any other.
+# section shows the seeds that its own table or figure asks for, even if another section trained more. The accuracy of a run
+# is the share of test images that the network of the last epoch gets right. A run that diverges or collapses counts like
+# any other.
 #
 # The figure shows the learning rate. On CIFAR-100 it grows linearly at first {cite}`goyal2017`. Pruning on CIFAR-10 has
 # a warm-up of its own. That comes from the published code: the text does not name it.

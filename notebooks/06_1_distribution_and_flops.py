@@ -113,7 +113,7 @@ accuracy_by_flops.accuracy_by_flops(printed, ours_3)
 # %% [markdown]
 # The same as a table, with the runs of all profiles. A row is a budget and a source. The last column is Random minus
 # ERK, in points: the report claims that it is above zero. The `quick` runs have smaller networks and
-# three or five epochs. They can show a direction, but get no verdict: what holds so early need not hold at the end.
+# few epochs. They can show a direction, but get no verdict: what holds so early need not hold at the end.
 
 # %%
 compared = accuracy_by_flops.comparison(printed, evidence, pairs)

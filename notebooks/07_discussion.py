@@ -33,8 +33,9 @@ from rigl_nb.runs.store import Store
 # sentence names. All runs of one network and data set in one profile go into one linear model: a mean for each cell,
 # and one variance over seeds. So cells with few runs borrow what others say about the noise. A mean is that of the runs
 # its section asked for; runs of other sections tell only the noise. So the same method can have different means in two
-# sections. A run is never counted twice, even if a claim names its cell twice. Where variances differ, each mean has its own (Welch): by Levene's test for runs, by
-# Bartlett's for printed values, and for runs also where a pair is noisier than the rest.
+# sections. A run is never counted twice, even if a claim names its cell twice. Where variances
+# differ, each mean has its own (Welch): by Levene's test for runs, by Bartlett's for printed values, and for runs also
+# where a pair is noisier than the rest.
 #
 # - **supported**: the 95 % interval of the mean difference lies on the claimed side. Where the text says "each", "all",
 #   "consistently" or "matches", this must be so in every pair; the board then shows the weakest one, too. A mean can

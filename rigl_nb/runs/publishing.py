@@ -35,10 +35,9 @@ def publish(source: Store, target: Store, specs: Iterable[RunSpec], allow_dirty:
     found = new(source, target, specs)
     for record in found:
         _check(record, source, allow_dirty)
+        source.find_masks(record.spec)  # RecordError where they are damaged
     correct = [source.find_correct(record.spec) for record in found]
     parents = {spec.parent.run_id for spec in specs if spec.parent}
-    for record in found:
-        source.find_masks(record.spec)  # which are whole
     for record, predictions in zip(found, correct, strict=True):
         masks = source.path(record.spec, MASKS)
         if record.spec.run_id in parents and masks.exists() and masks.stat().st_size <= MASKS_LIMIT:
@@ -52,7 +51,7 @@ def _check(record: Record, source: Store, allow_dirty: bool) -> None:
     path, commit = source.path(record.spec), record.provenance.get("commit")
     if not commit:
         raise RecordError(f"{path} names no commit: set RIGL_COMMIT where there is no git, and train again")
-    if not (re.fullmatch("[0-9a-f]{40}", commit) and has(commit)):
+    if not (re.fullmatch("[0-9a-f]{7,40}", commit) and has(commit)):
         raise RecordError(
             f"{path} names commit {commit[:9]}, which this repository does not have: fetch it, or train again"
         )

@@ -148,25 +148,25 @@ def _check(record: Record, run_id: object) -> None:
             raise RecordError(f"{name} {value!r} is of the wrong type")
     if [row["epoch"] for row in record.history] != list(range(1, len(record.history) + 1)):
         raise RecordError("its epochs are not counted from 1")
-    if wrong := [v for row in record.history for v in row.values() if v is not None and not _is_finite(v)]:
+    if wrong := [v for row in record.history for v in row.values() if v is not None and not _is_number(v)]:
         raise RecordError(f"{wrong[0]!r} in its history is no number")
-    if not record.active or not all(_is_number(n) for entry in record.active for n in entry["counts"].values()):
+    if not record.active or not all(_is_amount(n) for entry in record.active for n in entry["counts"].values()):
         raise RecordError("its numbers of active weights are missing or wrong")
     for name in NUMBERS:
-        if not _is_number(value := getattr(record, name)):
+        if not _is_amount(value := getattr(record, name)):
             raise RecordError(f"{name} {value!r} is no number of at least 0")
-    if record.test_bits is not None and not (text and _is_number(record.test_bits)):
+    if record.test_bits is not None and not (text and _is_amount(record.test_bits)):
         raise RecordError(f"test_bits {record.test_bits!r} is no number of at least 0, or {record.spec.data} no text")
     if record.test_accuracy > 100:
         raise RecordError(f"test accuracy {record.test_accuracy!r} is no percentage")
 
 
-def _is_finite(value: object) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
-    return _is_finite(value) and value >= 0
+def _is_amount(value: object) -> bool:
+    return _is_number(value) and value >= 0
 
 
 def _refuse(constant: str) -> None:

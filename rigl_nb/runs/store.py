@@ -60,11 +60,9 @@ class Store:
 
     def _read(self, file: Path) -> Record | None:
         try:
-            return _read(file)
-        except UnknownMethodError:
-            raise
+            return _parsed(file)
         except RecordError as error:
-            if not self.damaged:
+            if not self.damaged or isinstance(error, UnknownMethodError):
                 raise
             self.damaged(error)
             return None
@@ -213,7 +211,7 @@ def write(path: Path, content: str | bytes) -> None:
         raise
 
 
-def _read(file: Path) -> Record:
+def _parsed(file: Path) -> Record:
     try:
         record = Record.from_json(file.read_text(encoding="utf-8"))
     except UnknownMethodError:

@@ -71,6 +71,13 @@ def test_all_are_checked_before_any_is_copied(store, target, case):
     assert not target.root.exists()
 
 
+def test_a_commit_may_be_abbreviated(store, target, monkeypatch):
+    """`RIGL_COMMIT` is what its maker wrote."""
+    monkeypatch.setattr(publishing, "has", lambda commit: ORIGIN["commit"].startswith(commit))
+    kept(store, SPEC, {"commit": ORIGIN["commit"][:9]})
+    assert len(publish(store, target, [SPEC])) == 1
+
+
 def test_dirty_ones_only_when_told(store, target):
     kept(store, SPEC, {"dirty": True})
     assert len(publish(store, target, [SPEC], allow_dirty=True)) == 1
