@@ -24,7 +24,8 @@ class Dropout(nn.Module):
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=device)
         bits = bits.random_(-(2**63), None, generator=self.generator).view(torch.int16)  # four numbers of each draw
         noise = bits[: x.numel()].as_strided(x.shape, torch.empty_like(x, device="meta").stride()).to(x.device)
-        return x * (noise >= round(self.p * RESOLUTION) - RESOLUTION // 2).to(x.dtype).div_(1 - self.p)
+        kept = noise.ge_(round(self.p * RESOLUTION) - RESOLUTION // 2)  # in place: bool's conversion is the slow one
+        return x * kept.to(x.dtype).div_(1 - self.p)
 
 
 class Norm(nn.BatchNorm2d):
