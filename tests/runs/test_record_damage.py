@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from records import made, tiny
 
+from rigl_nb import paths
 from rigl_nb.runs.record import HOW, ORIGIN, Record, RecordError
 from rigl_nb.spec import RunSpec
 
@@ -68,6 +69,11 @@ def test_any_other_number_is_noticed_by_the_digest():
         with pytest.raises(RecordError, match="its content is not what was written"):
             Record.from_json(json.dumps(content))
     assert Record.from_json(json.dumps(unsealed())) == Record.from_json(TEXT) == made(SPEC), "older ones have none"
+
+
+def test_published_records_have_a_digest_that_fits():
+    published = [path.read_text() for path in sorted((paths.ROOT / "results").rglob("*.json"))]
+    assert published and all("digest" in json.loads(text) and Record.from_json(text) for text in published)
 
 
 REASONS = {
