@@ -89,7 +89,7 @@ known = Store(paths.results()).records()
 for (name, model), (gain, both) in discussion.by_precision(known).items():
     low, high = gain.interval()
     print(f"{name}, {model}: float32 minus bfloat16 {gain.value:+z.2f} points,")
-    print(f"  [{low:+z.2f}, {high:+z.2f}]; {both} configurations have both")
+    print(f"  [{low:+z.2f}, {high:+z.2f}]; configurations with both: {both}")
 
 # %% [markdown]
 # An interval that holds 0 says that no difference is seen, not that there is none. Where one side of a claim has more
