@@ -6,9 +6,8 @@
 # **Abstract.** A network can be trained with most of its weights at zero. RigL {cite}`evci2020` drops the smallest
 # weights every 100 steps and grows new ones where the gradient is largest. A report of the ML Reproducibility Challenge
 # {cite}`sundar2021` tested it: "the central claim holds—given a fixed training budget, RigL surpasses existing
-# dynamic-sparse training methods over a range of target sparsities." These notebooks run that report again: every
-# table and figure is rebuilt from the records that exist, beside the printed numbers. Each claim is asked at each scale
-# of evidence: arithmetic, printed numbers, short trainings, full ones.
+# dynamic-sparse training methods over a range of target sparsities." These notebooks run that report again: they
+# rebuild every table and figure from the records that exist, beside the printed numbers.
 
 # %% tags=["parameters"]
 profile = ""  # this page trains nothing, whatever the profile

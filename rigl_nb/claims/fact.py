@@ -16,7 +16,7 @@ class Fact:
     agree: int
     of: int
     notebook: str
-    how: str = "arithmetic"
+    how: str = "by arithmetic"
 
     @property
     def word(self) -> str:

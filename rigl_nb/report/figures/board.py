@@ -30,25 +30,24 @@ CAPTION = (
 def board(rungs: Iterable, uuid: str, names: Mapping[str, str] | None = None, facts: Sequence[Fact] = ()) -> HTML:
     """A table of claims (`ladder.Rung`), those of one quote together; a column for each scale with an answer.
 
-    `names`: other words for a claim, by its name; then quotes are left out. `facts` come first, in one column.
+    `names`: other words for a claim, by its name; then quotes are left out. `facts` come first, across all scales.
     """
     rungs = list(rungs)
     shown = [scale for scale in judge.SCALES if any(scale in rung.answers for rung in rungs)]
-    titles = [*[fact.how for fact in facts[:1]], *(TITLES[scale] for scale in shown)]
+    titles = [TITLES[scale] for scale in shown] or [fact.how for fact in facts[:1]]
     lines = [f'<table id="T_{uuid}" class="board"><caption>{CAPTION}</caption>']
     lines.append(f"<thead><tr><th>claim</th>{''.join(f'<th>{title}</th>' for title in titles)}</tr></thead><tbody>")
     for fact in facts:
-        answer = f"<b>{'✓' if fact.agree == fact.of else '✗'}\N{NO-BREAK SPACE}{fact.word}</b><br>"
-        answer += f"<small>{fact.agree} of {fact.of}</small>"
+        word = f"<b>{'✓' if fact.agree == fact.of else '✗'}\N{NO-BREAK SPACE}{fact.word}</b> {fact.how}"
+        answer = f'<td colspan="{len(titles)}">{word}<br><small>{fact.agree} of {fact.of}</small></td>'
         words = f"{fact.name} <small>[{fact.section}]</small><br><small>{fact.tested}</small>"
-        lines.append(f"<tr><td>{words}</td>{_td(fact.how, answer)}{_td('', NONE) * len(shown)}</tr>")
+        lines.append(f"<tr><td>{words}</td>{answer}</tr>")
     for quote, group in groupby(rungs, key=lambda rung: (rung.claim.quote, rung.claim.section)):
         if names is None:
             lines.append(f'<tr class="quote"><th colspan="{1 + len(titles)}">{_quote(*quote)}</th></tr>')
         for rung in group:
             cells = "".join(_td(TITLES[scale], cell(rung.answers.get(scale))) for scale in shown)
-            empty = _td("", NONE) if facts else ""
-            lines.append(f"<tr><td>{_claim(rung.claim, names)}</td>{empty}{cells}</tr>")
+            lines.append(f"<tr><td>{_claim(rung.claim, names)}</td>{cells}</tr>")
     return HTML("\n".join([*lines, "</tbody></table>"]))
 
 

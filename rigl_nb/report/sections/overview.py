@@ -99,8 +99,8 @@ def _full(rungs: Sequence[Rung]) -> Iterator[str]:
     runs = inventory.together(judge.FULL, Store(paths.results()))
     hours = inventory.gpu_hours([*runs.todo.values(), *runs.future])
     yield (
-        f"**Open**: {runs.missing:,} of {runs.total:,} trainings of the report's length, {hours:,.0f} GPU-hours by the "
-        "report's own 2 and 6 hours for a run of one length ([notebook 10](10_batches.ipynb))."
+        f"**Open**: {runs.missing:,} of {runs.total:,} full trainings, {hours:,.0f} GPU-hours by the report's own "
+        "times ([notebook 10](10_batches.ipynb))."
     )
 
 

@@ -142,15 +142,16 @@ def test_other_names_replace_quotes():
     assert len(shown) == 2 and shown[1][0].startswith("A is better  [5.1]")
 
 
-def test_facts_come_first_in_a_column_of_their_own():
+def test_facts_come_first_across_all_scales():
     facts = (FACT, replace(FACT, name="wrong", agree=1))
-    head, first, second, *rest = rows(board.board([rung(printed=answer())], "x", facts=facts))
-    assert head == ["claim", "arithmetic", "by the printed numbers"]
-    assert first == ["costs agree  [5.1]   printed costs", f"✓{NBSP}verified   3 of 3", "–"]
-    assert second[1] == f"✗{NBSP}differs   1 of 3"
-    assert rest[-1][1] == "–" and "supported" in rest[-1][2]
-    head, *_ = rows(board.board([], "x", facts=[replace(FACT, how="by the clock")]))
-    assert head == ["claim", "by the clock"]
+    shown = board.board([rung(printed=answer(), quick=answer(scale="quick"))], "x", facts=facts)
+    head, first, second, *rest = rows(shown)
+    assert head == ["claim", "by the printed numbers", "quick runs"]
+    assert first == ["costs agree  [5.1]   printed costs", f"✓{NBSP}verified  by arithmetic  3 of 3"]
+    assert second[1] == f"✗{NBSP}differs  by arithmetic  1 of 3" and shown.data.count('colspan="2"') == 2
+    assert "supported" in rest[-1][1]
+    head, only = rows(board.board([], "x", facts=[replace(FACT, how="by the clock")]))
+    assert head == ["claim", "by the clock"] and len(only) == 2
 
 
 def test_names_and_sections_are_escaped():
