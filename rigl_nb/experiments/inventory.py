@@ -97,7 +97,7 @@ def lines(
 
     def row(section: str, profile: str, runs: Inventory) -> str:
         price = runs.cost(records, machine)
-        known = price and not price.untimed
+        known = price and price.told
         time = cost.duration(price.seconds) if known else "?" if runs.missing else "–"
         lost = len(failed.keys() & runs.todo.keys())
         return f"{section:8} {profile:8} {runs.present:8} {runs.missing:8} {lost:7} {time:>9}"
@@ -120,8 +120,8 @@ def _failed(totals: Mapping[str, Inventory], local: Store) -> dict[str, str]:
 def _speed(tallies: Mapping[tuple[str, str], Inventory], records: Sequence[Record], machine: Machine) -> list[str]:
     """What the times mean, where any are shown, and why others are not."""
     prices = [(profile, runs.cost(records, machine)) for (_, profile), runs in tallies.items() if runs.missing]
-    known = [price for _, price in prices if price and not price.untimed]
-    unknown = [profile for profile, price in prices if not price or price.untimed]
+    known = [price for _, price in prices if price and price.told]
+    unknown = [profile for profile, price in prices if not price or not price.told]
     said = [f"training the missing runs one after the other, as measured on {known[0].hardware}"] if known else []
     if unknown:
         said.append(f"? no record tells; {PROGRAM} run --profile {unknown[0]} --dry-run measures")

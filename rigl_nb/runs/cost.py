@@ -1,6 +1,7 @@
 """What training the missing runs would cost, from the runs that exist."""
 
 import functools
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,8 +23,13 @@ class Price:
 
     seconds: float
     hardware: str
-    untimed: tuple[str, ...] = ()  # networks without a record there: their share is by FLOPs alone
-    guessed: bool = False  # all of it is by FLOPs alone, which say little of small networks
+    untimed: tuple[str, ...] = ()  # kinds without a record there: their part is by FLOPs alone, which say little
+    guessed: float = 0.0  # the share of that part
+
+    @property
+    def told(self) -> bool:
+        """Whether records tell nearly all of it."""
+        return self.guessed < 0.25
 
     def __str__(self) -> str:
         hours = float(f"{self.seconds / HOUR:.2g}")  # more digits would say more than is known
@@ -31,27 +37,53 @@ class Price:
         return f"about {duration(self.seconds)}{many} at the speed measured on {self.hardware}"
 
 
-def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machine | None = None) -> Price | None:
-    """Cost of the runs at the median speed of like records: the same machine first, then the same network.
+@dataclass(frozen=True)
+class Kind:
+    """What takes one time an image, whatever its masks are: they only simulate sparsity, narrow layers are small."""
 
-    Time goes with the FLOPs of the dense model, since masks only simulate sparsity. None when nothing is asked
-    for, or there is no record at all.
+    model: str
+    data: str
+    share: float = 1.0  # of the network's FLOPs, where its layers are narrow
+
+    def __str__(self) -> str:
+        narrow = f", narrow to {self.share:g} of its FLOPs," if self.share < 1 else ""
+        return f"{self.model}{narrow} on {self.data}"
+
+    @functools.cached_property
+    def flops(self) -> float:
+        """FLOPs of one prediction, unmasked."""
+        return self.share * _inference(self.model, self.data)
+
+    def nearest(self, kinds: Iterable["Kind"]) -> "Kind":
+        """The kind of nearest FLOPs: of images for images, if there is one, as a GRU's go otherwise."""
+        text = SOURCES[self.data].text
+        return min(kinds, key=lambda k: (SOURCES[k.data].text is not text, abs(math.log(k.flops / self.flops))))
+
+
+def kind(spec: RunSpec) -> Kind:
+    """The kind of network that the run trains."""
+    return Kind(spec.model, spec.data, spec.density if methods.get(spec.method).narrow else 1.0)
+
+
+def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machine | None = None) -> Price | None:
+    """Cost of the runs at the median speed of like records: the same machine first, then the same kind of network.
+
+    A kind without a record takes the speed of the kind whose FLOPs are nearest. None when nothing is asked for, or
+    there is no record at all.
     """
     specs, records = list(specs), list(records)
     if not specs or not records:
         return None
-    here = [record for record in records if record.machine == machine]
-    known = here or records
-    seconds, untimed = 0.0, set()
-    networks = {(spec.model, spec.data) for spec in specs}
-    for spec in specs:
-        kin = [r for r in known if SOURCES[r.spec.data].text is SOURCES[spec.data].text]  # windows of text go otherwise
-        like = [r for r in kin if (r.spec.model, r.spec.data) == (spec.model, spec.data)]
-        if not like:
-            untimed.add(f"{spec.model} on {spec.data}")
-        seconds += work(spec) * median(record.seconds / work(record.spec) for record in like or kin or known)
+    known = [record for record in records if record.machine == machine] or records
+    timed: dict[Kind, list[float]] = {}
+    for record in known:
+        timed.setdefault(kind(record.spec), []).append(record.seconds / work(record.spec))
+    like = {wanted: wanted if wanted in timed else wanted.nearest(timed) for wanted in map(kind, specs)}
+    each = [(kind(spec), work(spec) * median(timed[like[kind(spec)]])) for spec in specs]
+    seconds = sum(time for _, time in each)
+    guessed = sum(time for wanted, time in each if wanted not in timed) / seconds
     names = sorted({record.machine.hardware for record in known})
-    return Price(seconds, " or ".join(names), tuple(sorted(untimed)), len(untimed) == len(networks))
+    return Price(seconds, " or ".join(names), tuple(sorted(map(str, like.keys() - timed.keys()))), guessed)
 
 
 def plan(
@@ -67,7 +99,7 @@ def plan(
     names = {config_id: _name(specs[0]) for config_id, specs in rows.items()}
     width = max(map(len, names.values()), default=0)
     whole, lines, each = estimate([*todo, *future], records, machine), [], {}
-    if whole and whole.guessed:
+    if whole and whole.guessed == 1:
         whole = None
     for config_id, specs in rows.items():
         cost = estimate(specs, records, machine)
@@ -81,7 +113,7 @@ def plan(
             later = (whole.seconds - sum(each.values())) / workers
             lines[-1] += f"; {workers} at a time take {duration(schedule(each, workers, parents).makespan + later)}"
         if whole and whole.untimed:
-            lines[-1] += f"; {' and '.join(whole.untimed)}: by FLOPs, never timed here; small networks take longer"
+            lines[-1] += f"; {' and '.join(whole.untimed)}: by FLOPs, never timed here"
     return lines
 
 
@@ -103,9 +135,8 @@ def _special(spec: RunSpec, field: str) -> bool:
 
 def work(spec: RunSpec) -> float:
     """FLOPs of the run as it is computed: forward and backward of the unmasked network over all images."""
-    share = spec.density if methods.get(spec.method).narrow else 1.0
     images = (SOURCES[spec.data].train - spec.validation) * spec.total_epochs
-    return 3 * share * images * _inference(spec.model, spec.data)
+    return 3 * images * kind(spec).flops
 
 
 def duration(seconds: float) -> str:

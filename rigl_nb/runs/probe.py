@@ -14,8 +14,7 @@ from rigl_nb.runs.record import Machine, Record
 from rigl_nb.spec import RunSpec
 from rigl_nb.train import train
 
-LONGEST = 1.0  # seconds of iterations that are timed of each kind of network
-FEWEST = 3  # iterations
+LONGEST = 1.0  # seconds of iterations that are timed of each kind of network; one iteration, where that takes longer
 LARGE = 1.0  # seconds of an iteration, from which on operations tell as well
 
 
@@ -31,7 +30,7 @@ class Timed:
 def of(
     specs: Iterable[RunSpec], records: Iterable[Record], execution: Execution, until: float = math.inf
 ) -> list[Timed]:
-    """A probe of every network and data set of the runs that has no record on this machine; none where it fails.
+    """A probe of every kind of network of the runs that has no record on this machine; none where it fails.
 
     No probe begins after `until` (of `time.monotonic`).
     ValueError for a batch that the engine refuses as a whole: no training would say so, for none begins.
@@ -39,8 +38,8 @@ def of(
     specs = list(specs)
     engine.check_compact(specs, execution.compact)
     here, records = Machine.of(execution), list(records)
-    known = {(r.spec.model, r.spec.data) for r in records if r.machine == here}
-    kinds = {(spec.model, spec.data): spec for spec in specs if not spec.parent}
+    known = {cost.kind(r.spec) for r in records if r.machine == here}
+    kinds = {cost.kind(spec): spec for spec in specs if not spec.parent}
     found = []
     for kind, spec in kinds.items():
         if kind not in known and _step(spec, records) < LARGE and time.monotonic() < until:
@@ -69,7 +68,7 @@ def seconds(spec: RunSpec, execution: Execution) -> float:
     steps, times = train(spec, execution), []
     for progress in steps:
         times.append(time.perf_counter())
-        if progress.step >= spec.total_steps or (len(times) > FEWEST and times[-1] - times[0] > LONGEST):
+        if progress.step >= spec.total_steps or times[-1] - times[0] > LONGEST:
             break
     steps.close()
     one = median(later - earlier for earlier, later in pairwise(times))

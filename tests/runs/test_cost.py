@@ -1,5 +1,7 @@
 """What missing runs would cost, recomputed by hand from made-up records."""
 
+from dataclasses import replace
+
 import pytest
 from records import HERE, THERE, timed, tiny
 
@@ -50,6 +52,38 @@ def test_the_same_model_is_preferred():
     records = [timed(tiny(), 50.0), timed(CIFAR, 7_000.0)]
     assert estimate([CIFAR], records, HERE).seconds == pytest.approx(7_000)
     assert estimate([tiny()], records, HERE).seconds == pytest.approx(50)
+
+
+def test_a_narrow_network_is_a_kind_of_its_own():
+    """Small layers do fewer operations in a second: Small-Dense at 0.1 takes four tenths of the network's time."""
+    small = RunSpec(method="Small-Dense", density=0.1)
+    records = [timed(CIFAR, 5_800.0), timed(small, 2_470.0)]
+    assert estimate([CIFAR, replace(small, seed=1)], records, HERE).seconds == pytest.approx(8_270)
+    assert estimate([small], records, HERE).untimed == ()
+    for spec, name in (
+        (replace(small, density=0.2), "wrn-22-2, narrow to 0.2 of its FLOPs, on cifar10"),
+        (CIFAR, "wrn-22-2 on cifar10"),
+    ):
+        found = estimate([spec], records[1:], HERE)
+        assert found.untimed == (name,) and found.guessed == 1 and not found.told
+        assert found.seconds == pytest.approx(2_470 * work(spec) / work(small))
+
+
+def test_a_small_part_by_operations_leaves_a_price_told():
+    small = RunSpec(method="Small-Dense", density=0.1)
+    found = estimate([CIFAR, small], [timed(CIFAR, 1_000.0)], HERE)
+    assert (found.seconds, found.guessed, found.told) == (pytest.approx(1_100), pytest.approx(1 / 11), True)
+    most = estimate([CIFAR, *[replace(small, seed=i) for i in range(5)]], [timed(CIFAR, 1_000.0)], HERE)
+    assert most.guessed == pytest.approx(1 / 3) and not most.told
+
+
+def test_a_kind_without_a_record_goes_as_fast_as_the_nearest():
+    """Halves of the network's FLOPs go as the whole does, a hundredth as WRN-10-1 with its 2.5e7 FLOPs does."""
+    other = RunSpec(model="wrn-10-1", method="Dense")
+    records = [timed(CIFAR, 5_800.0), timed(other, 900.0)]
+    for share, like in ((0.5, records[0]), (0.01, records[1])):
+        spec = RunSpec(method="Small-Dense", density=share)
+        assert estimate([spec], records, HERE).seconds == pytest.approx(like.seconds * work(spec) / work(like.spec))
 
 
 def test_images_are_not_timed_by_text():

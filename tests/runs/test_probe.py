@@ -23,6 +23,8 @@ def test_each_kind_without_a_record_here_is_probed_once(monkeypatch):
     assert cost.estimate([RESNET], found, HERE).seconds == pytest.approx(7.0)
     here = timed(tiny(seed=5), 1.0, HERE)
     assert [one.spec.model for one in probe.of([tiny(), RESNET], [here], PLAIN)] == ["resnet14-8"]
+    narrow = [tiny("Small-Dense"), tiny("Small-Dense", density=0.5)]
+    assert [one.spec for one in probe.of([tiny(), *narrow, *narrow], [here], PLAIN)] == narrow
 
 
 def test_operations_tell_of_large_networks_and_no_data_of_nothing(monkeypatch):
@@ -51,6 +53,20 @@ def test_a_run_is_its_start_its_iterations_and_its_evaluations(monkeypatch):
     evaluated = 200 * 40 / (3 * spec.batch_size)
     assert probe.seconds(spec, PLAIN) == pytest.approx(5.0 + 0.5 * (spec.total_steps + evaluated))
     assert clock[0] < 75, "then it stops"
+
+
+def test_a_slow_iteration_is_timed_once(monkeypatch):
+    clock = [0.0]
+
+    def training(spec, execution):
+        for step in range(1, spec.total_steps + 1):
+            clock[0] += 20.0
+            yield SimpleNamespace(step=step)
+
+    monkeypatch.setattr(probe, "train", training)
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    assert probe.seconds(tiny(epochs=40), PLAIN) > 20.0 * tiny(epochs=40).total_steps
+    assert clock[0] == 60, "one to warm up, one to begin, one that counts"
 
 
 def test_a_run_shorter_than_the_probe_ends():

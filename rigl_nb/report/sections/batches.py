@@ -1,6 +1,5 @@
 """What whole batches cost and how long they take on several devices, from the times of published runs."""
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,16 +95,12 @@ def campaign(
 
 def durations(specs: Iterable[RunSpec], records: Iterable[Record]) -> list[float]:
     """Seconds of each run, at the median speed of like records."""
-    records = list(records)
-
-    @functools.cache
-    def rate(model: str, data: str, example: RunSpec) -> float:
-        return cost.estimate([example], records).seconds / cost.work(example)
-
-    first = {}
-    return [
-        cost.work(spec) * rate(spec.model, spec.data, first.setdefault((spec.model, spec.data), spec)) for spec in specs
-    ]
+    specs, records = list(specs), list(records)
+    rates = {
+        kind: cost.estimate([one], records).seconds / cost.work(one)
+        for kind, one in {cost.kind(spec): spec for spec in specs}.items()
+    }
+    return [cost.work(spec) * rates[cost.kind(spec)] for spec in specs]
 
 
 def costs(profiles: Iterable[str], records: Iterable[Record], find: grids.Find = lambda spec: None) -> pd.DataFrame:
