@@ -4,6 +4,7 @@ import argparse
 import errno
 import math
 import os
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ PROBING = 0.1  # of a time budget, at most, goes into measuring what the batch w
 
 def train(sections: list[str], options: argparse.Namespace) -> int:
     """Train what is missing of the sections, or say what that is: 0 all is there, 1 a run failed, 75 runs are left."""
+    start = time.monotonic() - options.started  # workers import what this process did
     local = Store(paths.runs())
     published = () if options.fresh else (Store(paths.results()),)
 
@@ -47,7 +49,7 @@ def train(sections: list[str], options: argparse.Namespace) -> int:
     total = len({spec.run_id for spec in (*specs, *todo)}) + len(future)
     there = f"{count(total, 'run')}, {total - len(todo) - len(future)} there already, {len(todo)} to train"
     there += f" and {len(future)} whose settings follow from results" if future else ""
-    planned = cost.plan(todo, records, Machine.of(best), cluster.workers, future)
+    planned = cost.plan(todo, records, Machine.of(best), cluster.workers, future, start)
     if options.dry_run:
         print(fold("\n".join([there, *planned])))
         return 0

@@ -87,11 +87,16 @@ def estimate(specs: Iterable[RunSpec], records: Iterable[Record], machine: Machi
 
 
 def plan(
-    todo: list[RunSpec], records: Iterable[Record], machine: Machine, workers: int, future: Iterable[RunSpec] = ()
+    todo: list[RunSpec],
+    records: Iterable[Record],
+    machine: Machine,
+    workers: int,
+    future: Iterable[RunSpec] = (),
+    start: float = 0.0,
 ) -> list[str]:
     """What is to train, in the order of training, as lines: a line for each row of a table, with runs and cost.
 
-    `future` are runs of the same cost as some that will follow from results.
+    `future` are runs of the same cost as some that will follow from results, `start` the seconds until workers train.
     """
     records, rows = list(records), {}
     for spec in todo:
@@ -111,7 +116,8 @@ def plan(
         if whole and workers > 1:
             parents = {spec.run_id: spec.parent.run_id for spec in todo if spec.parent}
             later = (whole.seconds - sum(each.values())) / workers
-            lines[-1] += f"; {workers} at a time take {duration(schedule(each, workers, parents).makespan + later)}"
+            ends = start + schedule(each, workers, parents).makespan + later
+            lines[-1] += f"; {workers} at a time take {duration(ends)}"
         if whole and whole.untimed:
             lines[-1] += f"; {' and '.join(whole.untimed)}: by FLOPs, never timed here"
     return lines

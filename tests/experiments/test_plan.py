@@ -28,6 +28,8 @@ def test_a_line_for_each_row_in_the_order_of_training():
 def test_runs_at_a_time_share_the_time():
     rows = plan([tiny(), tiny("SET")], [timed(tiny(seed=7), 60.0)], HERE, workers=2)
     assert rows[-1].endswith("; 2 at a time take 1.0 min")
+    rows = plan([tiny(), tiny("SET")], [timed(tiny(seed=7), 60.0)], HERE, workers=2, start=30.0)
+    assert rows[-1].endswith("; 2 at a time take 1.5 min"), "workers start first"
 
 
 def test_the_longest_run_and_a_parent_keep_others_waiting():
