@@ -68,7 +68,7 @@ def test_what_is_known_without_training_and_by_the_printed_numbers():
     interval = numbers.split(" points")[0]
     assert found[3] == f"Not supported: bad, {interval}; small, {interval}."
     assert f"does {len(BEHAVIOURS)} things otherwise" in found[4]
-    assert len(found) == 6 and found[5].startswith("**Open**: 1 of 2 trainings of the report's length, 2 GPU-hours by")
+    assert len(found) == 6 and found[5].startswith("**Open**: 1 of 2 full trainings, 2 GPU-hours by the report's own")
 
 
 def test_small_and_full_runs_speak_where_there_are_any():
