@@ -10,7 +10,6 @@ import multiprocessing
 import re
 import signal
 import time
-from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ class Pool:
             import dask
 
             dask.config.set(OURS)  # for good: `distributed` adds to it when it is imported
-            logging.getLogger("distributed.scheduler").addFilter(_wrong)
+            logging.getLogger("distributed.scheduler").addFilter(workers.wrong)
             self._client = self._stack.enter_context(_connected(self._stack, self.cluster))
             link = self._client.dashboard_link
             if not self.cluster.scheduler or _shown(link):  # a scheduler of others may have been told to show none
@@ -160,11 +159,6 @@ def opened(workers: "int | str | Cluster | Pool") -> Iterator[Pool]:
         return
     with closing(Pool(Cluster.parse(workers))) as pool:
         yield pool
-
-
-def _wrong(record: logging.LogRecord) -> bool:
-    """Whether something went wrong: a scheduler that ends may log, as errors, the tasks that this cancels."""
-    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 def _shown(link: str) -> bool:

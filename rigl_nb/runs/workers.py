@@ -6,10 +6,12 @@ Else they lie in the machine's own `build/runs`. All but a checkpoint comes back
 """
 
 import functools
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import forkserver
@@ -57,9 +59,15 @@ def dask_setup(worker) -> None:
     its trainings too: Python would start, and fill, another one for each worker.
     """
     os.setpgrp()
+    logging.getLogger("distributed.worker").addFilter(wrong)
     server = forkserver._forkserver
     if getattr(server, "_forkserver_address", None):
         server.ensure_running = lambda: None
+
+
+def wrong(record: logging.LogRecord) -> bool:
+    """Whether something went wrong: dask may log, as errors, the tasks and streams that the end of a batch ends."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (CancelledError, OSError)))
 
 
 def work(spec: RunSpec, setting: Setting, parent: Outcome | None) -> Outcome:

@@ -1,5 +1,7 @@
 """Killed at any moment, the engine or its workers: no work is lost, and the run is the same, bit for bit."""
 
+import asyncio
+import logging
 import random
 import signal
 from contextlib import suppress
@@ -7,6 +9,7 @@ from itertools import count
 
 import psutil
 import pytest
+from distributed.comm import CommClosedError
 from driving import PLAIN, Engine, at_its_beginning, at_line, before_the_name, held, in_the_bytes, run, stored
 from records import ORIGIN, files, tiny
 
@@ -128,3 +131,15 @@ def test_a_training_that_nobody_wants_is_no_failure(store, monkeypatch):
     setting, told = Setting(store, (), PLAIN, ORIGIN), []
     end = workers._supervise(SPECS[0], setting, None, 1, told.append, wanted=lambda: False)
     assert (end.kind, told, store.failure(SPECS[0])) == ("left", [], None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(asyncio.CancelledError(), False), (CommClosedError("stream"), False), (ValueError("x"), True)]
+)
+def test_dask_does_not_report_what_the_end_of_a_batch_ends(caplog, error, said):
+    """A worker's heartbeat that meets a closing scheduler is no error; whatever else a worker logs is told."""
+    log = logging.getLogger("a worker of dask")
+    log.addFilter(workers.wrong)
+    log.error("heartbeat", exc_info=error)
+    log.error("without an exception")
+    assert [record.message for record in caplog.records] == ["heartbeat"] * said + ["without an exception"]
