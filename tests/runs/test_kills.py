@@ -133,7 +133,8 @@ def test_a_training_that_nobody_wants_is_no_failure(store, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(asyncio.CancelledError(), False), (OSError("stream is closed"), False), (ValueError("x"), True)]
+    ("error", "said"),
+    [(asyncio.CancelledError(), False), (OSError("stream is closed"), False), (ValueError("x"), True)],
 )
 def test_dask_does_not_report_what_the_end_of_a_batch_ends(caplog, error, said):
     """A worker's heartbeat that meets a closing scheduler is no error; whatever else a worker logs is told."""
