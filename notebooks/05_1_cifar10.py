@@ -56,7 +56,7 @@ shared.banner("05_1")
 #
 # The `quick` runs are very short and use a smaller network. Compare them among themselves, not with the published
 # column: at equal length sparse networks trail the dense one, and so few epochs cannot give a fine order. The `short`
-# runs train the report's network, for 25 epochs in place of 250: all of them end below the published column.
+# runs train the report's network, for a tenth of its epochs.
 
 # %%
 tables.comparison(

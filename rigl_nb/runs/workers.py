@@ -67,7 +67,9 @@ def dask_setup(worker) -> None:
 
 def wrong(record: logging.LogRecord) -> bool:
     """Whether something went wrong: dask may log, as errors, the tasks and streams that the end of a batch ends."""
-    return not (record.exc_info and isinstance(record.exc_info[1], (CancelledError, OSError)))
+    from distributed.comm import CommClosedError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], (CancelledError, CommClosedError)))
 
 
 def work(spec: RunSpec, setting: Setting, parent: Outcome | None) -> Outcome:

@@ -132,14 +132,13 @@ def test_a_training_that_nobody_wants_is_no_failure(store, monkeypatch):
     assert (end.kind, told, store.failure(SPECS[0])) == ("left", [], None)
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [(asyncio.CancelledError(), False), (OSError("stream is closed"), False), (ValueError("x"), True)],
-)
-def test_dask_does_not_report_what_the_end_of_a_batch_ends(caplog, error, said):
+@pytest.mark.parametrize("error", [asyncio.CancelledError, "closed", OSError, ValueError])
+def test_dask_does_not_report_what_the_end_of_a_batch_ends(caplog, error):
     """A worker's heartbeat that meets a closing scheduler is no error; whatever else a worker logs is told."""
+    said = error in (OSError, ValueError)
+    closed = pytest.importorskip("distributed.comm").CommClosedError
     log = logging.getLogger("a worker of dask")
     log.addFilter(workers.wrong)
-    log.error("heartbeat", exc_info=error)
+    log.error("heartbeat", exc_info=(closed if error == "closed" else error)("a stream"))
     log.error("without an exception")
     assert [record.message for record in caplog.records] == ["heartbeat"] * said + ["without an exception"]
