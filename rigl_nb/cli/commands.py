@@ -168,10 +168,13 @@ def _holding(folder: Path) -> Path:
             f"{folder} is {'a file' if folder.exists() else 'not there'}: name a folder that holds records"
         )
     records = [file for file in folder.glob("**/seed-*.json") if not file.name.endswith(".failed.json")]
-    if not any(file.parent.parent == folder for file in records):
-        other = next((file.parent.parent for file in records), None)
-        way_out = f"do you mean {other}?" if other else "a record lies at CONFIGURATION/seed-N.json"
+    places = sorted({file.parent.parent for file in records})
+    if folder not in places:
+        way_out = f"do you mean {places[0]}?" if places else "a record lies at CONFIGURATION/seed-N.json"
         raise ValueError(f"{folder} holds no records: {way_out}")
+    places.remove(folder)
+    if places:
+        say(f"not read, as they lie deeper: records in {', '.join(map(str, places))}; publish each folder by itself")
     return folder
 
 

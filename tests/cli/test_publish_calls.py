@@ -126,6 +126,15 @@ def test_a_folder_without_records_is_told(call, local, tmp_path):
         assert (code, out) == (2, "") and words in " ".join(err.split()), err
 
 
+def test_records_that_lie_deeper_are_told(call, local):
+    deeper = Store(local.root / "from a friend")
+    for store, spec in ((local, QUICK[0]), (deeper, QUICK[1])):
+        kept(store, spec)
+    code, out, err = call("publish", "--keep-notebooks")
+    assert code == 0 and "1 record published" in out
+    assert f"records in {deeper.root}; publish each" in " ".join(err.split())
+
+
 def test_before_anything_was_trained(call, local):
     code, _, err = call("publish")
     assert code == 2 and str(local.root) in err
