@@ -86,7 +86,7 @@ def _details(answer: Answer) -> Iterable[str]:
         if answer.claim.every:
             yield f"the weakest: {_bounds(answer.weakest)}"
     if answer.p <= judge.LEVEL < answer.adjusted:
-        yield f"p = {answer.p:.3f} alone, {answer.adjusted:.2f} among all claims"
+        yield f"p = {answer.p:.3f} alone, {answer.adjusted:.2f} corrected for several claims"
     if answer.missing:
         yield f"without {len(answer.missing)} of {len(answer.claim.cells)} cells"
     if any(answer.broken):
