@@ -126,7 +126,8 @@ def training_plots(records: Iterable[Record]) -> Figure | Markdown:
     for axis, words in ((drop, "no method that moves its masks"), (depth, "no method with masks")):
         if not axis.get_lines():
             axis.text(0.5, 0.5, words, ha="center", transform=axis.transAxes, color="0.4")
-    figure.legend(handles=[_handle(group) for group in shown], loc="outside lower center", ncols=columns, fontsize=7.5)
+    handles = [_handle(group) for group in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7.5, handlelength=3.2)
     return figure
 
 

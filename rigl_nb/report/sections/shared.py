@@ -58,6 +58,13 @@ def records(name: str) -> dict[str, list[Record]]:
     return {profile: [r for spec in plan.specs if (r := find(spec))] for profile, plan in plans(name).items()}
 
 
+def typical(name: str) -> list[Record]:
+    """Records of five rows at density 0.1, of the strongest profile that has most of these rows."""
+    rows, of = ("Dense", "Static", "SET", "RigL", "RigL (ERK)"), records(name).values()
+    chosen = [[r for r in found if r.spec.label in rows and r.spec.density in (0.1, 1.0)] for found in of]
+    return max(chosen, key=lambda found: len({r.spec.label for r in found}))  # of equals, the first
+
+
 def banner(name: str) -> Markdown:
     """The share of runs present in each profile, what the rest costs, and the command that trains it."""
     results = Store(paths.results())

@@ -7,6 +7,7 @@ import pytest
 from frames import runs
 from records import made, tiny
 
+from rigl_nb import paths
 from rigl_nb.claims.claim import Cell
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.report.sections import overview, shared
@@ -91,6 +92,30 @@ def test_evidence_records_and_banner_follow_the_published_trials(small):
     assert lines[0].endswith("`python -m rigl_nb reproduce --profile paper --sections 05_3`")
     results.save(made(rest[0]))
     assert shared.banner("05_3").data.splitlines()[0].startswith("- **paper**: 2 of 4 runs")
+
+
+def test_the_strongest_profile_with_most_rows_is_typical(local):
+    results = Store(paths.results())
+
+    def add(profile, *labels):
+        for spec in grids.specs("05_1", profile, density=0.1):
+            if spec.label in labels and spec.seed == 0:
+                results.save(made(spec))
+
+    def rows():
+        found = shared.typical("05_1")
+        return sorted(r.spec.label for r in found), {r.spec.epochs for r in found}
+
+    assert shared.typical("05_1") == []
+    add("quick", "Static", "SET", "Pruning")
+    add("short", "RigL", "Pruning")
+    assert rows() == (["SET", "Static"], {3})
+    add("short", "RigL (ERK)")
+    assert rows() == (["RigL", "RigL (ERK)"], {25})
+    add("quick", "RigL")
+    assert rows() == (["RigL", "SET", "Static"], {3})
+    add("short", "SET", "SET (ERK)")
+    assert rows() == (["RigL", "RigL (ERK)", "SET"], {25})
 
 
 def test_printed_values_stand_beside_the_reports_data_and_network_only(local, monkeypatch):
