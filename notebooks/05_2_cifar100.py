@@ -93,8 +93,9 @@ plots.accuracy_by_density(evidence["paper"], printed, PANELS)
 # %% [markdown]
 # ## What a run looks like
 #
-# Five rows at density 0.1, of the strongest profile that has most of these rows. Here the learning rate first rises from a
-# small value, and only then falls in steps.
+# Five rows at density 0.1, of the strongest profile that has most of these rows. Here the learning rate rises from a small
+# value in the first hundredth of the training, and only then falls in steps. In a training of few epochs that rise is
+# over before the first point of the curve.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "curves-05-2", "caption": "Training curves and costs, one colour for each method."}, "image": {"alt": "Six panels: loss, accuracy, learning rate and drop fraction over the epochs, density of every layer, and FLOPs."}}
 training.training_plots(shared.typical("05_2"))
