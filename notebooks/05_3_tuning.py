@@ -96,7 +96,7 @@ for name, runs in found.items():
 #
 # *Reference* is the choice of the original authors. *Optimal* is the trial with the best mean validation accuracy so
 # far. Both are reported by test accuracy: mean ± standard deviation over n seeds. A search is complete when all of its
-# trials are done. A profile without runs has no row.
+# trials are done. A profile has rows as soon as one setting has all its seeds.
 
 # %%
 table_4 = tuning.table4(printed, found)
