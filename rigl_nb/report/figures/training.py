@@ -126,7 +126,7 @@ def training_plots(records: Iterable[Record]) -> Figure | Markdown:
     for axis, words in ((drop, "no method that moves its masks"), (depth, "no method with masks")):
         if not axis.get_lines():
             axis.text(0.5, 0.5, words, ha="center", transform=axis.transAxes, color="0.4")
-    handles = [_handle(group) for group in shown]
+    handles = [_handle(group) for group in shown]  # long ones: dashes must show beside the marker
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7.5, handlelength=3.2)
     return figure
 
