@@ -10,8 +10,8 @@
 # > (previously zero + pruned) are activated.
 #
 # This section takes one such update apart. First on eight weights that we write down by hand. Then on a layer of a
-# small network that trains here, in this notebook, in less than a second. The functions below are the ones that train
-# every network of this report.
+# small network that trains here, in this notebook, in less than a second. The functions below, `drop`, `grow` and
+# `carry`, are the ones that update every mask of this report.
 
 # %% tags=["parameters"]
 profile = ""  # this section has no runs: it is the same for every profile
@@ -152,8 +152,9 @@ def draw_stage(stage):
 widgets.stepper(list(STAGES), draw_stage, interactive, labels=list(STAGES))
 
 # %% [markdown]
-# This is all of RigL's update. In the module it is one pure function, `rigl_update`: it takes tensors, gives new ones
-# and changes nothing.
+# This is all of RigL's update. Here it is as one pure function, `rigl_update`: it takes tensors, gives new ones and
+# changes nothing. A `Sparsifier` calls the same three parts for all layers of a network; the checks at the end of this
+# page compare the two, bit for bit.
 
 # %%
 print(inspect.getsource(masks.rigl_update))
@@ -295,7 +296,7 @@ print({name: tuple(w.shape) for name, w in models.maskable(network()).items()})
 # %% [markdown]
 # Training needs one object and one line. A `Sparsifier` joins model, optimizer and masks; `sparsifier.step()` stands
 # where `optimizer.step()` would stand. When an update is due, it updates the masks; otherwise it lets the optimizer
-# take its step. The training loop of the report calls the same `step()`.
+# take its step. The trainings of the report call `advance()`, the part of `step()` that makes this choice.
 #
 # We add one thing: before each step, we copy what an update would read.
 

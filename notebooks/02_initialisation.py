@@ -370,7 +370,8 @@ controls
 #
 # Tables 2 and 3 of the report print the cost of training and of a prediction for every method. We compare all rows
 # with a fixed number of weights per layer, one length of training, and the densities 0.1 and 0.2. The training cost
-# of RigL is a little higher than SET's: one iteration in $\Delta T + 1$ computes dense gradients.
+# of RigL is a little higher than SET's: by the formula of the RigL paper, one iteration in $\Delta T + 1$ computes dense
+# gradients ([notebook 03](03_flops.ipynb) counts them).
 
 # %% tags=["hide-input"]
 TABLES = {"WRN-22-2": "table2_cifar10", "ResNet-50": "table3_cifar100"}

@@ -91,8 +91,8 @@ tables.plain(sizes, "networks", form)
 #
 # > "Each experiment on CIFAR-10 and CIFAR-100 consumes about 1.6 GB and 7 GB of VRAM respectively"
 #
-# How much of it is the network? A training run holds 4 bytes each for a parameter, its gradient and its momentum, and one
-# byte for each masked weight. The rest are activations and what the libraries need. Masks only *simulate* sparsity: a
+# How much of it is the network? A training run holds 4 bytes each for a parameter, its gradient and its momentum, and two
+# bytes for each masked weight, its mask and the opposite. The rest are activations and what the libraries need. Masks only *simulate* sparsity: a
 # sparse run needs more memory here than a dense one, not less. The last number is what the parameters of a sparse
 # network could shrink to: 4 bytes for each active weight, and one bit for each masked weight to say whether it is
 # active.
@@ -100,7 +100,7 @@ tables.plain(sizes, "networks", form)
 # %%
 density = 0.1
 for row in sizes[sizes["profile"] == "paper"].itertuples():
-    parameters, masks = 4 * row.parameters / 1e6, row.masked / 1e6
+    parameters, masks = 4 * row.parameters / 1e6, 2 * row.masked / 1e6
     rest = row.parameters - row.masked
     sparse = (4 * (rest + density * row.masked) + row.masked / 8) / 1e6
     print(f"{row.network}: {parameters:.1f} MB of parameters,", end=" ")
@@ -320,9 +320,14 @@ rows = []
 for name, one in PROFILES.items():
     spec = example(name, "cifar10")
     steps = (spec.epochs, spec.total_steps, spec.decay_every, spec.delta_t, spec.t_end)
-    seeds = f"{len(one.seeds)}"
-    if one.figure_seeds != one.seeds:
-        seeds += f" (Table 2), {len(one.figure_seeds)}"
+    parts = {
+        "RigL and SET of Table 2": one.seeds + one.more_seeds,
+        "other tables and figures": one.figure_seeds,
+        "section 13": one.structured_seeds,
+    }
+    others = {words: len(of) for words, of in parts.items() if of}
+    differ = [f"{w}: {n}" for w, n in others.items() if n != len(one.seeds)]
+    seeds = "; ".join([f"{len(one.seeds)}", *differ])
     densities = ", ".join(f"{d:g}" for d in one.figure_densities)
     rows.append((name, *steps, seeds, densities))
 
@@ -384,7 +389,8 @@ compared(first, "settings")
 # - Zhu and Gupta {cite}`zhu2018` prune every layer to the same sparsity. The text cites them. But a test cost above the
 #   density, as Table 2 prints it for Pruning, needs a ranking over all layers.
 #
-# Second, what is computed. Here we follow the text, and the original paper where the text is silent. These lines are
+# Second, what is computed. Here we follow the text, and the original paper where the text is silent. One exception:
+# what is dropped and grown in one update keeps its weight, as in the code of the RigL paper's authors. These lines are
 # facts about the code as it is published. Which of them touched the printed numbers cannot be seen from outside.
 
 # %% tags=["hide-input"]
@@ -435,8 +441,8 @@ evaluation while training, Table 1 | – | on the test images | none
 accuracy | – | mean over batches | mean over images
 precision of activations | – | float32 | bfloat16 on a GPU, and on a CPU that has it, else float32; all else float32
 FLOPs | – | pass in training mode, shifts normalisation | from shapes and masks
-training FLOPs of Pruning | printed: mean m of the test FLOPs over the training \
-| (2m + 1)/3 | m, as printed
+training FLOPs of Pruning | printed: mean of the test FLOPs over the training \
+| (2a + 1)/3, a the mean density | mean of the test FLOPs, as printed
 best trial of the tuning | by validation accuracy \
 | by test accuracy | by validation accuracy
 SET (Random) at 0.05, seeds 1 and 2 | – \

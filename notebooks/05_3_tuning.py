@@ -215,8 +215,8 @@ rungs = ladder.rungs_of("05_3")
 board.board(rungs, "claims-05-3")
 
 # %% [markdown]
-# With three seeds, one printed cell alone is too noisy for a margin of 0.3 points. Together they show a small gain. Is
-# it above zero?
+# With three seeds, a printed cell alone shows a gain below 0.3 points only where the printed gain is near zero. Together
+# the cells show a small gain. Is it above zero?
 
 # %%
 pooled = rungs[0].answers["printed"]

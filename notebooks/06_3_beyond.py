@@ -117,8 +117,8 @@ print(f"Shown here: {size.name} ({size.about})")
 print(f"{ended} of {size.trials} trials; seeds a trial: {len(size.search_seeds)}")
 
 # %% [markdown]
-# Each dot is a trial. The grey band is the noise, from runs that differ in the seed alone: if all distributions were
-# equally good, 95 % of the dots would still be spread over this band. So the order of dots inside the band says little.
+# Each dot is a trial. The grey band is the noise, from runs that differ in the seed alone, those of Table 2 among them:
+# if all distributions were equally good, 95 % of the dots would still be spread over this band. So the order of dots inside the band says little.
 # Diamonds are new runs of the best trial and of both ends. The next section needs them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "exponents-searched", "caption": "The search: validation accuracy over the exponent. Numbers: order of the trials. Diamonds: means of fresh seeds."}, "image": {"alt": "Validation accuracy over the exponent. Numbered dots are trials, a ring marks the best one, a grey band shows the noise of repeated seeds, diamonds show the best and both ends with fresh seeds."}}
@@ -159,9 +159,10 @@ if freedom and ended:
 
 # %% [markdown]
 # So the best trial and both ends are trained again, with fresh seeds that the search has not seen. *Lost* is the score
-# in the search minus the mean of the fresh seeds, with its standard error. For the best it estimates the luck of the
-# search. The other rows were not chosen: they should lose nothing but noise. If all rows lose alike, the seeds of the
-# search were good ones. Test accuracy is that of the fresh seeds. A *broken* run, far below the others of its kind
+# in the search minus the mean of the fresh seeds, with its standard error. The rows that were not chosen show what
+# noise alone does to it. Only what the best lost beyond them is luck of the search. Where one of them lost as much, the
+# table cannot tell this luck from noise. All trials share their seeds: if all rows lose alike, these were good ones.
+# Test accuracy is that of the fresh seeds. A *broken* run, far below the others of its kind
 # ([notebook 07](07_discussion.ipynb)), is counted, but is in no mean and not in the noise.
 
 # %% tags=["hide-input"]

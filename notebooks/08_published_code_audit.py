@@ -123,9 +123,10 @@ tables.plain(table, "dense-layers", form)
 
 # %% [markdown]
 # Does it cost accuracy? The network keeps training between updates, and from three quarters on nothing is wiped any
-# more. So the effect may be small. We train both ways, with equal seeds. A pair is one difference. *Detectable* is the
-# true difference that this number of pairs would find in four of five cases. *Cost* compares the training FLOPs. The
-# table also holds the behaviours of section 2.
+# more. So the effect may be small. We train both ways, *n* runs each, and compare the means. How much runs differ is
+# judged from all runs of the table together ([notebook 07](07_discussion.ipynb)). *Detectable* is the true difference
+# that as many runs would find in four of five cases. *Cost* compares the training FLOPs. The table also holds the
+# behaviours of section 2.
 
 # %%
 results = Store(paths.results())
@@ -144,7 +145,7 @@ for row in measured[measured["n"] > 1].itertuples():
     says = "a difference" if sure else "no difference that this n can show"
     print(f"{row.runs}, {row.behaviour}: {row.difference:+.2f} {words}: {says}")
 if not (measured["n"] > 1).any():
-    print("No pairs of runs yet.")
+    print("No two runs of a behaviour yet.")
 
 # %% tags=["hide-input"]
 machines = {}

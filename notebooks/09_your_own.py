@@ -86,7 +86,7 @@ for rows, target in batches(28, size=16):
 # `density=0.1` keeps one weight in ten. `delta_t` is the number of iterations between two updates of the masks, and
 # `t_end` the iteration at which they stop: take 0.75 of all iterations, as the paper does. In a loop that you write
 # yourself you may leave `attach()` out and call `sparsifier.step()` in the place of `optimizer.step()`: the numbers are
-# the same, bit for bit, and one sees where the masks move. The loops of this report do that. What came of it:
+# the same, bit for bit, and one sees where the masks move. Notebook 01 does that. What came of it:
 
 
 # %%

@@ -72,8 +72,8 @@ print(f"frequencies alone:  {known:.2f} bits per character")
 # masked. The embedding is a look-up, which multiplies nothing, and stays dense; so do the biases.
 #
 # Below, with the cost of each matrix. ERK ([notebook 02](02_initialisation.ipynb)) would give more weights to small
-# matrices, above all to the flat first one. Here all have the same density, so that the three matrices cost a quarter
-# each. Pruning looks at all weights together and ends where the last column says.
+# matrices, above all to the flat first one. Here all have the same density, so that each matrix costs
+# a quarter of what it costs dense. Pruning looks at all weights together and ends where the last column says.
 
 # %%
 found = shared.records("12")["quick"]
@@ -113,7 +113,8 @@ characters.table(evidence, "characters", caption="Bits per character of the test
 # %% [markdown]
 # The paper prints no numbers of this task: its results are a plot (Figure 4, left), of validation bits, for trainings of
 # several lengths. But it says in words how the methods are ordered (section 4.2). Here are its sentences beside our
-# differences, with 95 % intervals. Other data and another size: this shows a direction, and judges nothing.
+# differences, with 95 % intervals. A sentence about several methods has a row for each of them that we trained, and
+# holds if all its rows do. Other data and another size: this shows a direction, and judges nothing.
 
 # %%
 tables.plain(characters.said(evidence["quick"]), "said")

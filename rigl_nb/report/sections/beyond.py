@@ -17,6 +17,7 @@ from rigl_nb.claims.estimate import student
 from rigl_nb.claims.judge import Answer
 from rigl_nb.claims.model import Runs
 from rigl_nb.claims.power import could_show
+from rigl_nb.claims.spread import pooled
 from rigl_nb.claims.statements import best_over
 from rigl_nb.experiments import grids, studies
 from rigl_nb.experiments.profiles import Profile
@@ -85,13 +86,14 @@ def strongest(searches: Iterable[Search]) -> Search:
 def noise(found: Search) -> tuple[float, int]:
     """Standard deviation of validation accuracy between seeds, pooled over settings, and its degrees of freedom.
 
-    Search and fresh seeds of a setting are apart: the score of the best was chosen for being high. Broken runs are not
-    in it.
+    The runs of Table 2 are in it, broken runs are not. The best of the search counts with its fresh seeds apart: its
+    score was chosen for being high.
     """
-    groups = _unbroken(found.runs).groupby(["config_id", "phase"])["validation_accuracy"].agg(["var", "count"])
-    groups = groups[groups["count"] > 1]
-    freedom = int((groups["count"] - 1).sum())
-    return math.sqrt((groups["var"] * (groups["count"] - 1)).sum() / freedom) if freedom else math.nan, freedom
+    runs = _unbroken(Runs(found.runs, others=found.others).all).reset_index(drop=True)
+    best = runs.index.isin(found.finalists[BEST].rows(runs).index)
+    cells = runs.groupby([runs["config_id"], runs["phase"].where(best, "")]).ngroup()
+    variance, freedom = pooled(runs["validation_accuracy"].to_numpy(float), cells.to_numpy())
+    return math.sqrt(variance) if freedom else math.nan, freedom
 
 
 def _unbroken(runs: pd.DataFrame) -> pd.DataFrame:
@@ -140,13 +142,15 @@ def outcome(found: Search) -> str:
     name, size = found.profile.name, found.profile.trials
     if found.best is None:
         return f"{name}: {len(found.trials)} of {size} trials have ended. There is no result yet."
-    best, judged = finals(found).loc[BEST], answers(found)
+    table, judged = finals(found), answers(found)
+    best, unchosen = table.loc[BEST], table.loc[list(judged), "lost"]
     lines = [f"{name}: of {size} trials, exponent {signed(found.best)} scored highest."]
     if best["n"]:
         error = "" if math.isnan(best["error"]) else f" ± {best['error']:.2f}"
         lines.append(
             f"Its validation accuracy: {best['searched']:.2f} % in the search, {best['fresh']:.2f} % with fresh seeds. "
-            f"Luck of the search: {signed(best['lost'], '+.2f')}{error} points."
+            f"Lost: {signed(best['lost'], '+.2f')}{error} points. The rows that were not chosen lost "
+            f"{signed(unchosen.min(), '+.2f')} to {signed(unchosen.max(), '+.2f')}."
         )
     lines.append(_answer(judged))
     if name != grids.EVIDENCE[0]:
@@ -235,15 +239,10 @@ def _draw_finals(axis: Axes, found: Search) -> None:
         axis.plot(best["exponent"], best["searched"], label=BEST, **ring)
     members = table[table["exponent"].notna() & table["fresh"].notna()]
     if len(members):
-        look = {
-            "marker": "D",
-            "markersize": 5,
-            "markerfacecolor": "none",
-            "color": ACCENT,
-            "linestyle": "",
-            "capsize": 3,
-        }
+        look = {"marker": "D", "markersize": 5, "markerfacecolor": "none", "color": ACCENT, "linestyle": ""}
         error = [half_width(found, n) for n in members["n"]]
-        axis.errorbar(members["exponent"], members["fresh"], error, label="mean of fresh seeds, 95 %", **look)
+        axis.errorbar(
+            members["exponent"], members["fresh"], error, capsize=3, label="mean of fresh seeds, 95 %", **look
+        )
     if not math.isnan(value := table.loc[REFERENCE, "fresh"]):
         axis.axhline(value, color="0.3", linestyle="--", linewidth=1, label=f"{REFERENCE}, mean of fresh seeds")

@@ -42,12 +42,12 @@ def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
 def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if not any(judge.FULL in rung.answers and rung.answers[judge.FULL].pairs for rung in rungs):
         yield "**No claim has been reproduced or contradicted yet**: no full training has a record."
-    true = [fact for fact in facts if fact.word == VERIFIED]
-    cases = sum(fact.of for fact in facts)
-    yield (
-        f"**By arithmetic** ({cases} cases): {len(true)} of {count(len(facts), 'sentence')} about costs and counts "
-        "are verified."
-    )
+    cases = Counter()
+    for fact in facts:
+        cases[fact.how] += fact.of
+    shown = " and ".join(f"{how} ({count(n, 'case')})" for how, n in cases.items())
+    true = sum(fact.word == VERIFIED for fact in facts)
+    yield f"**Costs and counts**: of {count(len(facts), 'sentence')}, {true} are verified, {shown}."
     printed = [rung.answers[judge.PRINTED] for rung in rungs if judge.PRINTED in rung.answers and not rung.claim.own]
     words = Counter(answer.word for answer in printed)
     shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
@@ -63,8 +63,8 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
         yield f"Not supported: {listed}."
     yield (
-        f"**The published code** does {len(BEHAVIOURS)} things otherwise than the rules "
-        "([notebook 08](08_published_code_audit.ipynb))."
+        f"**The published code** differs from the rules: [notebook 08](08_published_code_audit.ipynb) has the list; "
+        f"{len(BEHAVIOURS)} differences can be switched on in a training here."
     )
     for scale in judge.SMALL:
         asked = [rung for rung in rungs if scale in rung.answers and not rung.claim.own]

@@ -93,13 +93,12 @@ def test_truly_better(found):
     lines = beyond.outcome(found["better"]).splitlines()
     assert lines[-2] == "Answer: yes. The best of the search is better than both ends, beyond the noise."
     assert lines[-1].startswith("These runs (CIFAR-10, WRN-10-1, 3 epochs) decide nothing")
-    assert "Luck of the search: +0.00" in lines[1]
+    assert "Lost: +0.00" in lines[1] and lines[1].endswith("The rows that were not chosen lost +0.00 to +0.00.")
 
 
 def test_all_equal(found):
-    judged = beyond.answers(found["equal"])
+    judged, text = beyond.answers(found["equal"]), beyond.outcome(found["equal"])
     assert words(judged)["Uniform"] == words(judged)["ERK"] == judge.UNDECIDED
-    text = beyond.outcome(found["equal"])
     assert "not shown. The noise hides whether the best is better than Uniform and ERK." in text
     assert "[" not in text  # intervals stand in a table
     # four cells of 0.3, −0.3 and 0: std 0.3, error 0.3 √(2/3), t(0.975, 8) = 2.306, half width 0.56
@@ -115,9 +114,8 @@ def test_a_broken_run_is_apart(found, tmp_path):
     ]
     one, clean = fill(tmp_path, *failing), found["better"]
     assert one.runs["broken"].sum() == 1 and not clean.runs["broken"].any()
-    (row, whole) = (beyond.finals(each).loc["Uniform"] for each in (one, clean))
-    assert (row["n"], row["broken"], row["lost"]) == (2, 1, pytest.approx(0.0))
-    assert row["mean"] == pytest.approx(whole["mean"])
+    row, whole = (beyond.finals(each).loc["Uniform"] for each in (one, clean))
+    assert list(row[["n", "broken", "lost", "mean"]]) == pytest.approx([2, 1, 0, whole["mean"]])
     assert beyond.noise(one) == (pytest.approx(0.0), beyond.noise(clean)[1] - 1)
     row, whole = (beyond.differences(beyond.answers(each)).set_index("").loc["best − Uniform"] for each in (one, clean))
     assert (row["points"], row["runs"], whole["broken apart"]) == (whole["points"], 5, "–")
@@ -128,11 +126,10 @@ def test_a_broken_run_is_apart(found, tmp_path):
 def test_misled_by_noise(found):
     one = found["misled"]
     assert words(beyond.answers(one))["ERK"] == judge.OPPOSITE
-    finals = beyond.finals(one)
-    assert finals.loc[beyond.BEST, "lost"] == pytest.approx(one.trials["score"].max() - 50)
+    assert beyond.finals(one).loc[beyond.BEST, "lost"] == pytest.approx(one.trials["score"].max() - 50)
     text = beyond.outcome(one)
     assert "Answer: no. The search was misled: its best is worse than Uniform and ERK, beyond the noise." in text
-    assert f"Luck of the search: +{one.trials['score'].max() - 50:.2f} ±" in text
+    assert f"Lost: +{one.trials['score'].max() - 50:.2f} ±" in text
 
 
 def test_an_end_that_is_best_is_not_compared_with_itself(found):
@@ -163,8 +160,7 @@ def test_one_fresh_seed_shows_a_difference_and_no_interval(found):
     one = found["better"]
     few = replace(one, runs=one.runs[one.runs["seed"] <= 1], others=None)
     assert set(words(beyond.answers(few)).values()) == {judge.UNDECIDED}
-    text = beyond.outcome(few)
-    assert "Answer: not shown." in text and "nan" not in text
+    assert "Answer: not shown." in (text := beyond.outcome(few)) and "nan" not in text
     shown = beyond.differences(beyond.answers(few))
     assert (shown["95 % interval"] == "–").all() and (shown["runs"] == 2).all()
 
@@ -187,8 +183,7 @@ def test_a_search_that_has_not_ended(tmp_path, limit, ended):
     assert beyond.BEST not in beyond.finals(one).index
     drawn = beyond.score_by_exponent(one)
     if ended:
-        texts = {text.get_text() for text in drawn.axes[0].texts}
-        assert texts == {"Uniform", "ERK", *map(str, range(1, ended + 1))}
+        assert {t.get_text() for t in drawn.axes[0].texts} == {"Uniform", "ERK", *map(str, range(1, ended + 1))}
     else:
         assert "no trial has ended" in drawn.data  # a sentence, no empty axes
 
@@ -204,9 +199,8 @@ def test_search_figure_shows_trials_best_and_fresh_seeds(found):
     one = found["better"]
     axis = beyond.score_by_exponent(one).axes[0]
     lines = {line.get_label(): line for line in axis.get_lines()}
-    trials = lines["a trial (number: order)"]
-    assert list(trials.get_xdata()) == list(one.trials["exponent"])
-    assert list(trials.get_ydata()) == list(one.trials["score"])
+    x, y = lines["a trial (number: order)"].get_data()
+    assert (list(x), list(y)) == (list(one.trials["exponent"]), list(one.trials["score"]))
     ring = lines[beyond.BEST]
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (one.best, one.trials["score"].max())
     (bars,) = axis.containers
@@ -217,21 +211,29 @@ def test_search_figure_shows_trials_best_and_fresh_seeds(found):
 def test_equal_trials_share_a_number(found):
     one = found["better"]
     again = pd.concat([one.trials, one.trials.loc[[3]].set_axis([6])])
-    texts = [text.get_text() for text in beyond.score_by_exponent(replace(one, trials=again)).axes[0].texts]
-    assert "3, 6" in texts and "3" not in texts
+    (axis,) = beyond.score_by_exponent(replace(one, trials=again)).axes
+    assert "3, 6" in (texts := [text.get_text() for text in axis.texts]) and "3" not in texts
 
 
-def test_noise_is_pooled_within_settings_and_phases(tmp_path):
+def test_noise_is_pooled_within_settings_and_the_best_is_apart(tmp_path):
     profile = replace(SMALL, search_seeds=(0, 4))
-    value = {0: 60.0, 4: 61.0, 1: 70.0, 2: 72.0, 3: 74.0}  # the phases are far apart: that is no noise
+    value = {0: 60.0, 4: 62.0, 1: 70.0, 2: 72.0, 3: 74.0}
     one = fill(tmp_path, lambda s: value[s.seed], lambda s: 60.0, profile)
-    # all trials are equal, so the first is best: 5 settings and Random with two seeds of the search (variance 0.5),
-    # the two ends and Random with three fresh ones (variance 4)
-    assert one.best == 0
+    # all are equal, so the first, Uniform, is best: 60 and 62 apart from 70, 72 and 74; three settings with 60 and 62;
+    # ERK and Random with all five (squares around 67.6: 57.76 + 31.36 + 5.76 + 19.36 + 40.96)
     std, freedom = beyond.noise(one)
-    assert freedom == 6 * 1 + 3 * 2
-    assert std == pytest.approx(math.sqrt((6 * 0.5 + 6 * 4) / 12))
-    assert beyond.half_width(one, 4) == pytest.approx(2.178813 * 1.5 / 2)  # Student's t, 0.975, 12
+    assert one.best == 0 and freedom == (1 + 2) + 3 * 1 + 2 * 4
+    assert std == pytest.approx(math.sqrt((2 + 8 + 3 * 2 + 2 * 155.2) / 14))
+    assert beyond.half_width(one, 4) == pytest.approx(2.144787 * std / 2)  # Student's t, 0.975, 14
+
+
+def test_table_2_tells_of_the_noise_too(found):
+    one = found["better"]
+    two = one.runs.iloc[:2].assign(run_id=["a", "b"], config_id="other", validation_accuracy=[50.0, 56.0])
+    more = replace(one, others=two.drop(columns=["phase", "broken", "configuration", "own"]))
+    (std, freedom), (before, fewer) = beyond.noise(more), beyond.noise(one)
+    assert freedom == fewer + 1 and std**2 * freedom == pytest.approx(before**2 * fewer + 2 * 3**2)
+    assert beyond.noise(replace(one, others=one.runs)) == (before, fewer), "a run counts once"
 
 
 def test_strongest(found):
@@ -245,5 +247,4 @@ def test_strongest(found):
 
 def test_the_finalists_are_what_the_grid_trains(found):
     for one in found.values():
-        frame = one.fresh
-        assert all(len(cell.rows(frame)) == 3 for cell in one.finalists.values())
+        assert all(len(cell.rows(one.fresh)) == 3 for cell in one.finalists.values())
