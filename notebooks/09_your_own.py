@@ -252,10 +252,13 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 #   nothing else is sent. The tests train with two processes on different images: after all updates, masks, weights
 #   and momenta are equal bit for bit (`tests/science/test_distributed.py`).
 # - **Optimizers.** All of PyTorch's that take one step for one gradient. A new connection starts with the buffers that
-#   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason.
+#   the optimizer itself would start it with. LBFGS and `ZeroRedundancyOptimizer` are refused, with the reason. So are
+#   optimizers that call another one and move weights besides, as SAM and Lookahead do, and momentum in 8 bits. To SAM's
+#   inner optimizer the masks can go: inactive weights are then 0 after each of its steps.
 # - **Checkpoints.** `sparsifier.state_dict()` holds the masks, the iteration and the state of the random growth. Unless
-#   attached, save it beside those of model and optimizer. Load the model's first, also before an attached optimizer's.
-#   Masks alone, a ticket for another training, are given as `init`.
+#   attached, save it beside those of model and optimizer. Make the `Sparsifier`, then load the model's, then an attached
+#   optimizer's: a `Sparsifier` that is made for a sparse network draws other masks, and warns. Masks alone, a ticket for
+#   another training, are given as `init`. `copy.deepcopy` and `pickle` need the `Sparsifier` beside model and optimizer.
 # - **Averages of weights** over time (SWA, EMA) are denser than the network: masks moved meanwhile. After they are loaded
 #   into it, `sparsifier.apply()` makes them as sparse.
 # - **Whatever was before.** A model may be trained densely first, weights may be loaded later, layers may be frozen:

@@ -121,7 +121,7 @@ def _found(model: nn.Module, sparsifier: Sparsifier) -> Iterator[Whole]:
 
 def _filled(one: Whole, key: str, values: Tensor) -> Tensor:
     """What goes along with a parameter, for all channels: of dead ones as before, or what the optimizer starts from."""
-    start = one.starts.get(key, 0.0)
+    start = one.starts.get(key) or 0.0
     whole = one.kept[key].to(values) if key in one.kept else torch.full_like(one.data, start).to(values)
     one.part.into(whole, values)
     return whole

@@ -1,7 +1,6 @@
 """The class that people use: masks on a model, made, kept and moved while an optimizer trains it."""
 
 import warnings
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -10,13 +9,11 @@ from torch.optim import Optimizer
 
 from rigl_nb import checks, methods, rng
 from rigl_nb.distributions import DISTRIBUTIONS
-from rigl_nb.masking import optimizers, patterns
+from rigl_nb.masking import optimizers, owners, patterns, states
 from rigl_nb.masking.masked import fitting
 from rigl_nb.masking.moving import Moving
 from rigl_nb.masking.structures import Structure
-from rigl_nb.models.layers import maskable, unmasked
-
-_OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the Sparsifier that was made for it last
+from rigl_nb.models.layers import excluded, maskable, unmasked
 
 
 class Sparsifier(Moving):
@@ -49,7 +46,8 @@ class Sparsifier(Moving):
         if not isinstance(model, nn.Module):
             raise ValueError(f"model {type(model).__name__} is not allowed: give the nn.Module, then its optimizer")
         checks.at_least("seed", seed, 0)
-        _not_compact(model)
+        owners.not_compact(model)
+        exclude = excluded(exclude)
         self.method, self.iteration = methods.get(method), 0
         self.density, self.alpha, self.delta_t = density, alpha, delta_t
         self.t_end, self.prune_start = t_end, prune_start
@@ -60,6 +58,10 @@ class Sparsifier(Moving):
         if self.method.masked:
             dense_first = self.method.start == "dense" or (isinstance(init, str) and init == "Random")
             weights = maskable(model, not (dense_first and self.structure.dense_first), exclude)
+            if not weights:
+                (first_layer, *_) = (*maskable(model, exclude=exclude), "")
+                why = f": {first_layer} is the first layer, dense under Random and Pruning: give masks, or take ERK"
+                raise ValueError(f"no layer to mask{why if first_layer else ': none is trained and not excluded'}")
             self.structure = self.structure.on(model, weights)
             weights = self.structure.covered(weights)
             first = self._first(init, weights, rng.numpy_generator(seed, "masks"))
@@ -72,10 +74,13 @@ class Sparsifier(Moving):
         if self.method.needs_momentum and not momenta:
             way = f"{type(self.optimizer).__name__} has none here; take SGD with momentum=0.9, or Adam"
             raise ValueError(f"method {method} ranks by momentum: {way}")
+        if not isinstance(init, Mapping) and (apart := self.apart()):
+            ways = "make the Sparsifier before you load a checkpoint, or give its masks as init"
+            warnings.warn(f"{', '.join(apart)} are sparse already, with other masks than these: {ways}", stacklevel=2)
         if empty := [name for name, active in self.active.items() if not active]:
             why = "no signal passes them. Take a higher density, another init, or exclude them"
             warnings.warn(f"layers {', '.join(empty)} have no active weight: {why}", stacklevel=2)
-        device = next(iter(self.weights.values()), next(model.parameters())).device
+        device = next(iter(self.weights.values()), next(model.parameters(), torch.empty(0))).device
         self.generator = rng.torch_generator(seed, "growth", device=device)
         self.told, self._hooks, self._aside = set(), (), []
         self._own()
@@ -149,7 +154,8 @@ class Sparsifier(Moving):
         """Make every `optimizer.step()` do what `step()` does, in any loop or trainer; `detach()` ends it.
 
         A step without any gradient is no iteration, nor one that is skipped, as torch's GradScaler does after an
-        overflow. The optimizer's state dict carries `state_dict()` along: resume it after the model.
+        overflow. The optimizer's state dict carries `state_dict()` along: resume it after the model. A copy or a pickle
+        of the optimizer is without masks: copy the Sparsifier together with it.
         """
         if not self._hooks:
             self._own()
@@ -172,7 +178,8 @@ class Sparsifier(Moving):
             optimizers.unscale(self.optimizer)
             self.update()
             self._aside = [(parameter, parameter.grad) for parameter in moved]
-            self.optimizer.zero_grad()
+            for parameter in moved:  # some classes' zero_grad leaves zeros, which are a step
+                parameter.grad = None
             return
         self.hold()
 
@@ -185,14 +192,14 @@ class Sparsifier(Moving):
 
     def _own(self) -> None:
         """Become the optimizer's only Sparsifier."""
-        other = _OWNERS.get(self.optimizer, lambda: None)()
+        other = owners.of(self.optimizer)
         if other is not None and other is not self and other._hooks:
             raise ValueError("another Sparsifier is attached to this optimizer: detach() it first")
-        _OWNERS[self.optimizer] = weakref.ref(self)
+        owners.become(self.optimizer, self)
 
     def _ready(self) -> None:
         """What a step needs: to be the optimizer's only Sparsifier, and masks where the model is by now."""
-        if _OWNERS.get(self.optimizer, lambda: None)() is not self:
+        if owners.of(self.optimizer) is not self:
             raise ValueError("another Sparsifier was made for this optimizer since: step with that one")
         if self.update_due:
             self.whole("an update of the masks")
@@ -206,7 +213,8 @@ class Sparsifier(Moving):
         ValueError while `compact.resize` keeps the model small: its own state would lack the dead channels.
         """
         self.whole("a state")
-        state = {"masks": dict(self.masks), "iteration": self.iteration, "generator": self.generator.get_state()}
+        masks = {name: mask.clone() for name, mask in self.masks.items()}  # the next update writes in these
+        state = {"masks": masks, "iteration": self.iteration, "generator": self.generator.get_state()}
         return state | ({"carry": dict(self.carry)} if self.structure.carries else {})
 
     def load_state_dict(self, state: Mapping) -> None:
@@ -214,22 +222,21 @@ class Sparsifier(Moving):
 
         Where it comes from another kind of device, random growth goes on from numbers of its own.
         """
-        if lacking := {"masks", "iteration", "generator"} - state.keys():
-            raise ValueError(f"the state has no {min(lacking)!r}: it is not what a Sparsifier's state_dict() gave")
-        if state["masks"].keys() != self.masks.keys():
-            raise ValueError(f"masks of {', '.join(state['masks'])} do not fit layers {', '.join(self.masks)}")
+        states.check(state, self.masks)
         self.whole("a state")
         found = self._fitting(state["masks"], self.weights) if self.masks else {}
-        checks.at_least("iteration", state["iteration"], 0)
-        generator = torch.Generator(self.generator.device)
-        try:
-            generator.set_state(state["generator"].cpu())
-        except RuntimeError:  # of another kind of device
-            generator.manual_seed(self.generator.initial_seed() ^ int(state["iteration"]))
-            warnings.warn("random growth goes on from other numbers: the state is of another device", stacklevel=2)
+        generator = states.generator(state, self.generator)
+        there, here = sum(int(mask.sum()) for mask in found.values()), sum(self.active.values())
+        if there != here and self.method.start != "dense":
+            way = f"density {self.density:g} is not what it was made with"
+            warnings.warn(f"the state keeps {there} weights active, this Sparsifier {here}: {way}", stacklevel=2)
         self.iteration, self.generator = int(state["iteration"]), generator
         self.carry = dict(state.get("carry", {}))
         self.load(found)
+
+    def __repr__(self) -> str:
+        layers, t = f"{len(self.masks)} layers", f"iteration {self.iteration}"
+        return f"Sparsifier({self.method.name}, {self.structure.name}, density {self.density:g}, {layers}, {t})"
 
     def __getstate__(self) -> dict:
         return vars(self) | {"_hooks": bool(self._hooks)}  # a copy of an optimizer has no hooks
@@ -239,11 +246,3 @@ class Sparsifier(Moving):
         self._own()
         if state["_hooks"]:
             self.attach()
-
-
-def _not_compact(model: nn.Module) -> None:
-    """ValueError while another Sparsifier has made the model compact: its dead channels would be gone for good."""
-    held = {id(parameter) for parameter in model.parameters()}
-    for other in [made() for made in _OWNERS.values()]:
-        if other is not None and any(id(one.tensor) in held for one in other.left_out):
-            raise ValueError("another Sparsifier has made this model compact: call compact.expand() of that one first")

@@ -37,7 +37,7 @@ class Masked:
         self.masks: dict[str, Tensor] = {}
         self.inactive: dict[str, Tensor] = {}  # the inverted masks, which every iteration needs
         self.active: dict[str, int] = {}  # known to the host, so that no step waits for the device
-        self.starts: dict[str, dict[str, float] | None] = {}  # of the optimizer's buffers, by layer
+        self.starts: dict[str, dict[str, float | None] | None] = {}  # of the optimizer's buffers, by layer
         self.left_out: tuple = ()  # what `compact.resize` took from the model; while it has, nothing is under a mask
         group = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
         for name, weight in self.weights.items():
@@ -57,6 +57,15 @@ class Masked:
         if not self.left_out:
             self.resting.take()
             self._mask()
+
+    def apart(self) -> list[str]:
+        """Layers that somebody made sparse before, by other masks: these ones leave out weights that are not 0."""
+        found = []
+        for name, weight in self.weights.items():
+            zeros, left_out = int((weight == 0).sum()), int(weight[self.inactive[name]].count_nonzero())
+            if left_out and zeros > weight.numel() / 100:  # no initialisation draws so many zeros
+                found.append(name)
+        return found
 
     @torch.no_grad()
     def _mask(self) -> None:
@@ -143,7 +152,14 @@ class Masked:
 
 def fitting(given: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """Masks that somebody gives, as tensors; ValueError for one that fits no weight."""
-    found = {name: torch.as_tensor(mask) for name, mask in given.items()}
+    if isinstance(given.get("masks"), Mapping):
+        raise ValueError("a whole state is no mapping of masks: give its ['masks']")
+    found = {}
+    for name, mask in given.items():
+        try:
+            found[name] = torch.as_tensor(mask)
+        except (RuntimeError, TypeError, ValueError):
+            raise ValueError(f"the mask {name!r} is a {type(mask).__name__}: masks are boolean tensors") from None
     shapes = {name: weight.shape for name, weight in weights.items()}
     fit = {name for name, mask in found.items() if shapes.get(name) == mask.shape and mask.dtype == torch.bool}
     if len(fit) < max(len(found), 1):

@@ -14,7 +14,9 @@ from torch.utils.hooks import RemovableHandle
 KEY = "sparsifier"  # in an optimizer's state
 HOOKED = Optimizer.profile_hook_step(lambda optimizer: None).__code__  # of what torch makes of each class's step
 
+PASSING = {"accelerate", "lightning", "lightning_fabric", "pytorch_lightning"}  # on every call to another optimizer
 REFUSED = {  # by class: why its steps cannot be masked
+    "Lookahead": "it writes weights after another optimizer's step",
     "LBFGS": "it moves all weights along one line, and evaluates the loss again and again",
     "ZeroRedundancyOptimizer": "it keeps what it knows of a weight in another process",
 }
@@ -22,7 +24,7 @@ REFUSED = {  # by class: why its steps cannot be masked
 
 def plain(optimizer: Optimizer) -> Optimizer:
     """The optimizer inside the wrappers of Accelerate or Lightning; ValueError for one that masks cannot go with."""
-    while isinstance(getattr(optimizer, "optimizer", None), Optimizer):
+    while _passes(optimizer) and isinstance(getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, Optimizer):
         raise ValueError(
@@ -31,7 +33,16 @@ def plain(optimizer: Optimizer) -> Optimizer:
     for kind in type(optimizer).__mro__:
         if reason := REFUSED.get(kind.__name__):
             raise ValueError(f"optimizer {kind.__name__} is not allowed: {reason}. Take SGD, Adam or another one")
+    for name, inner in vars(optimizer).items():
+        if isinstance(inner, Optimizer):
+            what = f"it may move weights beside the steps of its {name}, {type(inner).__name__}"
+            way = "Give that one: after each of its own steps inactive weights are 0"
+            raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed: {what}. {way}")
     return optimizer
+
+
+def _passes(optimizer: object) -> bool:
+    return any(kind.__module__.partition(".")[0] in PASSING for kind in type(optimizer).__mro__)
 
 
 def starts(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> dict[str, float] | None:
@@ -74,12 +85,27 @@ def by_entry(optimizer: Optimizer, group: Mapping, weight: nn.Parameter) -> bool
 
 
 def buffers(
-    optimizer: Optimizer, weight: nn.Parameter, starts: Mapping[str, float] | None
+    optimizer: Optimizer, weight: nn.Parameter, known: dict[str, float | None] | None
 ) -> Iterator[tuple[Tensor, float]]:
-    """What the optimizer keeps of every entry of a weight by now, and what it starts from."""
-    for key, values in optimizer.state.get(weight, {}).items():
-        if torch.is_tensor(values) and values.shape == weight.shape and (starts is None or key in starts):
-            yield values, (starts or {}).get(key, 0.0)
+    """What the optimizer keeps of every entry of a weight by now, and what it starts from.
+
+    `known` is what `starts` gave, and learns of what came later: momentum that was turned on, or loaded. ValueError for
+    numbers of 8 bits, of which 0 is a code.
+    """
+    state = optimizer.state.get(weight, {})
+    kept = {key: v for key, v in state.items() if torch.is_tensor(v) and v.shape == weight.shape}
+    for key, values in kept.items():
+        if values.dtype in (torch.uint8, torch.int8):
+            why = f"its {key} is kept in 8 bits. Take the class that keeps it whole"
+            raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed: {why}")
+    if known is not None and kept.keys() - known.keys():
+        group = next(one for one in optimizer.param_groups if any(p is weight for p in one["params"]))
+        now = starts(optimizer, group, weight) or {}
+        known |= {key: now.get(key) for key in kept.keys() - known.keys()}  # None: not of every entry
+    for key, values in kept.items():
+        start = 0.0 if known is None else known[key]
+        if start is not None:
+            yield values, start
 
 
 def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[RemovableHandle, ...]:
@@ -96,13 +122,27 @@ def around(optimizer: Optimizer, before: Callable, after: Callable) -> tuple[Rem
             with torch.enable_grad():
                 loss = closure()
         before()
-        return None if closure is None else (arguments[:1], options | {"closure": lambda: loss})
+        return None if closure is None else (arguments[:1], options | {"closure": _known(optimizer, loss)})
 
     def last(optimizer: Optimizer, arguments: tuple, options: dict) -> None:
         if not _inner(optimizer):
             after()
 
     return optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(last)
+
+
+def _known(optimizer: Optimizer, loss: object) -> Callable[[], object]:
+    """A closure that gives the loss again, as long as the weights are those that it is of."""
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    versions = [parameter._version for parameter in moved]
+
+    def closure() -> object:
+        if [parameter._version for parameter in moved] != versions:
+            why = "it moves weights, then asks for their gradients again, which masks would not see"
+            raise ValueError(f"optimizer {type(optimizer).__name__} is not allowed with attach(): {why}")
+        return loss
+
+    return closure
 
 
 def _inner(optimizer: Optimizer) -> bool:

@@ -1,10 +1,12 @@
 """The structures by name; and those that a weight's shape alone defines: kernels, fan-in, two of four."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +42,17 @@ class FanIn(Grouped):
         """A row is a pool."""
         sides = (shape[0], math.prod(shape[1:]))
         return Units(shape, sides, (0, 1), *sides)
+
+    def draw(self, shapes: dict, densities: Mapping[str, float], rng: np.random.Generator) -> dict[str, Tensor]:
+        """The first masks; warns where a whole number in each row is far from what was asked for."""
+        found = super().draw(shapes, densities, rng)
+        size = sum(math.prod(shape) for shape in shapes.values())
+        share = sum(int(mask.sum()) for mask in found.values()) / size
+        asked = sum(densities[name] * math.prod(shape) for name, shape in shapes.items()) / size
+        if abs(share - asked) > 0.05 * asked:
+            what = f"density {share:.4f} in the place of {asked:.4f}"
+            warnings.warn(f"structure fan-in gives {what}: a whole number in each row", stacklevel=5)
+        return found
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,16 @@ def _names(module: nn.Module) -> list[str]:
     return [f"weight_{kind}_l{layer}{way}" for layer in range(module.num_layers) for way in ways for kind in kinds]
 
 
+def excluded(exclude: Iterable[str]) -> list[str]:
+    """The names of layers or modules that somebody leaves out; one alone may be given as it is."""
+    exclude = exclude if isinstance(exclude, Iterable) and not isinstance(exclude, str) else [exclude]
+    names = list(exclude)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"exclude {name!r} is not allowed: give names of layers, () for none")
+    return names
+
+
 def unmasked(model: nn.Module, exclude: Iterable[str] = ()) -> list[str]:
     """Trained parameters that look like matrices and are in no layer of torch's: masks leave them dense.
 
@@ -40,10 +50,8 @@ def unmasked(model: nn.Module, exclude: Iterable[str] = ()) -> list[str]:
     """
     known = {id(weight) for _, weight in matrices(model)}
     known |= {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    named = {
-        name: p for name, p in model.named_parameters() if not any(f"{name}.".startswith(f"{e}.") for e in exclude)
-    }
+    out = tuple(f"{e}." for e in excluded(exclude))
+    named = {name: p for name, p in model.named_parameters() if not f"{name}.".startswith(out)}
     return [n for n, p in named.items() if p.requires_grad and p.ndim > 1 and 1 not in p.shape and id(p) not in known]
 
 
@@ -52,11 +60,12 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] 
 
     `first_layer=False` leaves the first of them out: it stays dense under Uniform. (An embedding that comes before all
     of them is the first layer, and dense already.) `exclude` leaves out layers, single weights and whole modules by
-    name; frozen parameters are left out too, and shared ones come once. Raises ValueError for a weight that is no
-    parameter, has no shape yet or is spread over devices, and for a name that is none of the model's.
+    name; frozen and empty parameters are left out too, and shared ones come once. Raises ValueError for a weight that
+    is no parameter, has no shape yet, is spread over devices or lies in another one's memory, and for a name that is
+    none of the model's.
     """
     names, found = {id(p): name for name, p in model.named_parameters()}, {}
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+    exclude = excluded(exclude)
     unused, layers = set(exclude) - set(names.values()), dict(matrices(model))
     for label, weight in layers.items():
         name, layer = names.get(id(weight)), label.rpartition(".")[0]
@@ -77,4 +86,9 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] 
         raise ValueError(f"exclude {min(unused)!r} names no layer: the layers are {', '.join(there)}")
     first = next((m for m in model.modules() if isinstance(m, nn.Embedding) or _names(m)), None)
     chosen = list(found.items())[0 if first_layer or isinstance(first, nn.Embedding) else 1 :]
-    return {name: weight for name, weight in chosen if weight is not None and weight.requires_grad}
+    chosen = {n: weight for n, weight in chosen if weight is not None and weight.requires_grad and weight.numel()}
+    places = {}
+    for name, weight in chosen.items():
+        if not weight.is_meta and (other := places.setdefault(weight.data_ptr(), name)) != name:
+            raise ValueError(f"{other} and {name} share memory and are two parameters: make them one, or exclude one")
+    return chosen

@@ -17,8 +17,8 @@ ORDER = {  # within a room a file imports only from files before it; no circles 
     " models.recurrent models flops data.text data.sources data methods execution.devices execution execution.cores"
     " execution.graph"
     " masking.optimizers masking.structures masking.channels masking.patterns masking.parts masking.resting"
-    " masking.masked masking.moving masking sparsifier compact deploy.speed deploy.export deploy.groups"
-    " deploy.tensor_cores deploy published_code spec iteration train",
+    " masking.masked masking.moving masking.owners masking.states masking sparsifier compact deploy.speed"
+    " deploy.export deploy.groups deploy.tensor_cores deploy published_code spec iteration train",
     "runs": "terminal origin record store publishing schedule cost attempt progress turns workers slurm cluster batch"
     " watch engine probe",
     "experiments": "profiles rows language structured equal_flops studies grids inventory",

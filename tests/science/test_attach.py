@@ -227,6 +227,8 @@ def test_what_torch_gives_a_fused_optimizer_is_read():
 
 def test_wrapped_optimizers_are_looked_into():
     class Wrapper(torch.optim.Optimizer):
+        __module__ = "accelerate.optimizer"  # of a package that is known to pass everything on
+
         def __init__(self, optimizer):
             self.optimizer = optimizer
 

@@ -69,8 +69,49 @@ def test_a_state_of_another_model_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"generator": [1, 2]}, "generator list"),
+        ({"generator": torch.zeros(16)}, r"generator torch\.float32 .*uint8"),
+        ({"carry": None}, "carry NoneType"),
+        ({"carry": {"3.weight": "x"}}, "carry str"),
+        ({"masks": None}, "masks NoneType"),
+        ({"iteration": -1}, "iteration -1"),
+    ],
+)
+def test_a_damaged_state_is_refused_and_changes_nothing(change, named):
+    problem = Problem()
+    state, before = problem.sparse.state_dict(), copy.deepcopy(problem.sparse.state_dict())
+    with pytest.raises(ValueError, match=named):
+        problem.sparse.load_state_dict(state | {"iteration": 50} | change)
+    after = problem.sparse.state_dict()
+    assert after["iteration"] == before["iteration"] and torch.equal(after["generator"], before["generator"])
+    with pytest.raises(ValueError, match="state list"):
+        problem.sparse.load_state_dict([1])
+
+
+def test_a_state_stays_what_it_was():
+    """Who keeps the best one in memory gets its masks back, not those of later."""
+    problem = Problem(delta_t=1)
+    state = problem.sparse.state_dict()
+    before = copy.deepcopy(state["masks"])
+    problem.sparse.masks["3.weight"].logical_not_()
+    assert all(torch.equal(mask, state["masks"][name]) for name, mask in before.items())
+
+
+def test_a_state_of_another_density_is_told():
+    problem = Problem(density=0.5)
+    with pytest.warns(UserWarning, match=r"keeps \d+ weights active, this Sparsifier \d+: density 0\.25"):
+        Problem(density=0.25).sparse.load_state_dict(problem.sparse.state_dict())
+
+
+@pytest.mark.parametrize(
     ("options", "named"),
     [
+        ({"exclude": None}, "exclude None"),
+        ({"exclude": ["3", 4]}, "exclude 4"),
+        ({"init": {"masks": {}, "iteration": 3}}, r"give its \['masks'\]"),
+        ({"init": {"0.weight": {}}}, r"mask '0\.weight' is a dict"),
         ({"method": "Rigle"}, "Rigle.*RigL"),
         ({"init": "erk"}, "erk.*Random.*ER.*ERK"),
         ({"init": None}, "None.*Random"),
@@ -108,12 +149,19 @@ def test_bad_arguments_are_named_with_what_is_allowed(options, named):
     [
         (nn.Sequential(nn.BatchNorm1d(4)), "ERK"),
         (nn.Sequential(nn.Linear(4, 4)), "Random"),  # its only layer is the first, which stays dense
+        (nn.Sequential(nn.Linear(4, 0)), "ERK"),
     ],
 )
-def test_nothing_to_mask_is_an_error(model, init):
+@pytest.mark.parametrize("method", ["RigL", "Pruning"])
+def test_nothing_to_mask_is_an_error(model, init, method):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match=r"no layer|nothing"):
-        Sparsifier(model, optimizer, init=init, t_end=10)
+    why = "0.weight is the first layer" if init == "Random" else "none is trained"
+    with pytest.raises(ValueError, match=f"no layer to mask: {why}"):
+        Sparsifier(model, optimizer, method, init, t_end=10)
+
+
+def test_a_sparsifier_says_what_it_is():
+    assert repr(Problem().sparse) == "Sparsifier(RigL, weight, density 0.3, 3 layers, iteration 0)"
 
 
 def test_a_step_without_gradients_is_a_clear_error():

@@ -171,3 +171,38 @@ def test_updates_that_never_come_are_said():
     with pytest.warns(UserWarning, match="delta_t 100 is beyond t_end 75: masks never change"):
         sparsified(network(), method="RigL", delta_t=100, t_end=75)
     sparsified(network(), method="RigL", delta_t=75, t_end=75)  # at 74
+    with pytest.warns(UserWarning, match="delta_t 1 leaves no step to the optimizer before t_end 30"):
+        sparsified(network(), method="RigL", delta_t=1)
+
+
+def test_a_network_that_is_sparse_already_is_told():
+    """Who makes the Sparsifier after the checkpoint was loaded gets masks that destroy what was trained."""
+    model = network()
+    first = sparsified(model)
+    with pytest.warns(UserWarning, match=r"^0\.weight, 2\.weight, 4\.weight are sparse already, with other masks"):
+        sparsified(model, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsified(model, init=first.masks)
+        sparsified(network(1), seed=1)
+
+
+def test_two_parameters_in_one_memory_are_refused():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.LSTM(8, 8))
+    sparsified(model)  # an LSTM's matrices may lie one after the other
+    model[1].weight.data = model[0].weight.data
+    with pytest.raises(ValueError, match=r"0\.weight and 1\.weight share memory"):
+        sparsified(model)
+    sparsified(model, exclude="1")
+    model[1].weight = model[0].weight
+    assert sparsified(model).masks.keys().isdisjoint({"1.weight"})
+
+
+def test_a_density_that_whole_numbers_in_rows_cannot_give_is_told():
+    """20 inputs at density 0.12 want 2.4 in each row, and get 2: 0.1."""
+    rows = {"structure": "fan-in", "init": "Random"}  # the first layer stays dense
+    with pytest.warns(UserWarning, match=r"fan-in gives density 0\.1000 in the place of 0\.1200"):
+        sparsified(nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 4)), density=0.12, **rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsified(nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 4)), density=0.1, **rows)
