@@ -18,6 +18,7 @@ FENCED = {  # name, and the one file that may use it
     "_buffers": "models/products.py",
     "_modules": "models/products.py",
     "_getframe": "masking/optimizers.py",
+    "_version": "masking/optimizers.py",
     "_forkserver": "runs/workers.py",
     "_forkserver_address": "runs/workers.py",
     "_reply_subshell_id": "report/figures/live.py",
@@ -65,6 +66,16 @@ def test_torch_keeps_hooks_and_parts_under_these_names():
     assert handle.id in module._forward_hooks and len(module._forward_pre_hooks) == 1
     assert module._modules["0"] is module[0] and "running_mean" in module[0]._buffers
     assert TorchDispatchMode._should_skip_dynamo() in (True, False)
+
+
+def test_torch_counts_what_is_written_into_a_tensor():
+    import torch
+
+    weight = torch.nn.Parameter(torch.ones(2))
+    before = weight._version
+    with torch.no_grad():
+        weight.add_(1)
+    assert weight._version == before + 1
 
 
 def test_torch_has_a_dropout_with_a_generator():
