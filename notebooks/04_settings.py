@@ -91,11 +91,11 @@ tables.plain(sizes, "networks", form)
 #
 # > "Each experiment on CIFAR-10 and CIFAR-100 consumes about 1.6 GB and 7 GB of VRAM respectively"
 #
-# How much of it is the network? A training run holds 4 bytes each for a parameter, its gradient and its momentum, and two
-# bytes for each masked weight, its mask and the opposite. The rest are activations and what the libraries need. Masks only *simulate* sparsity: a
-# sparse run needs more memory here than a dense one, not less. The last number is what the parameters of a sparse
-# network could shrink to: 4 bytes for each active weight, and one bit for each masked weight to say whether it is
-# active.
+# How much of it is the network? A training run holds 4 bytes each for a parameter, its gradient and its momentum, and
+# two bytes for each masked weight, its mask and the opposite. The rest are activations and what the libraries need.
+# Masks only *simulate* sparsity: a sparse run needs more memory here than a dense one, not less. The last number is
+# what the parameters of a sparse network could shrink to: 4 bytes for each active weight, and one bit for each masked
+# weight to say whether it is active.
 
 # %%
 density = 0.1

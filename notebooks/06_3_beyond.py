@@ -118,8 +118,8 @@ print(f"{ended} of {size.trials} trials; seeds a trial: {len(size.search_seeds)}
 
 # %% [markdown]
 # Each dot is a trial. The grey band is the noise, from runs that differ in the seed alone, those of Table 2 among them:
-# if all distributions were equally good, 95 % of the dots would still be spread over this band. So the order of dots inside the band says little.
-# Diamonds are new runs of the best trial and of both ends. The next section needs them.
+# if all distributions were equally good, 95 % of the dots would still be spread over this band. So the order of dots
+# inside the band says little. Diamonds are new runs of the best trial and of both ends. The next section needs them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "exponents-searched", "caption": "The search: validation accuracy over the exponent. Numbers: order of the trials. Diamonds: means of fresh seeds."}, "image": {"alt": "Validation accuracy over the exponent. Numbered dots are trials, a ring marks the best one, a grey band shows the noise of repeated seeds, diamonds show the best and both ends with fresh seeds."}}
 beyond.score_by_exponent(found)

@@ -72,8 +72,8 @@ print(f"frequencies alone:  {known:.2f} bits per character")
 # masked. The embedding is a look-up, which multiplies nothing, and stays dense; so do the biases.
 #
 # Below, with the cost of each matrix. ERK ([notebook 02](02_initialisation.ipynb)) would give more weights to small
-# matrices, above all to the flat first one. Here all have the same density, so that each matrix costs
-# a quarter of what it costs dense. Pruning looks at all weights together and ends where the last column says.
+# matrices, above all to the flat first one. Here all have the same density, so that each matrix costs a quarter of what
+# it costs dense. Pruning looks at all weights together and ends where the last column says.
 
 # %%
 found = shared.records("12")["quick"]
