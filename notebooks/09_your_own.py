@@ -16,7 +16,6 @@ profile = ""  # this section has no published runs: it is the same for every pro
 interactive = True  # there is nothing to move here
 
 # %% tags=["hide-input"]
-import copy
 import dataclasses
 import inspect
 import math
@@ -162,7 +161,7 @@ by_kind.rename_axis("kind of layer")[["layers", "weights", "active", "density", 
 # %%
 def choice(frozen=None, **options):
     """Layers and weights that are masked, active weights, and the cost of a prediction."""
-    one = copy.deepcopy(model)
+    one = torchvision.models.mobilenet_v3_small(num_classes=10)
     if frozen:
         one.get_submodule(frozen).requires_grad_(False)
     sgd = torch.optim.SGD(one.parameters(), lr=0.1)

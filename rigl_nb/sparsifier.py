@@ -75,8 +75,9 @@ class Sparsifier(Moving):
             way = f"{type(self.optimizer).__name__} has none here; take SGD with momentum=0.9, or Adam"
             raise ValueError(f"method {method} ranks by momentum: {way}")
         if not isinstance(init, Mapping) and (apart := self.apart()):
+            which = f"{', '.join(apart[:3])}{f' and {len(apart) - 3} more' if apart[3:] else ''}"
             ways = "make the Sparsifier before you load a checkpoint, or give its masks as init"
-            warnings.warn(f"{', '.join(apart)} are sparse already, with other masks than these: {ways}", stacklevel=2)
+            warnings.warn(f"{which} are sparse already, with other masks than these: {ways}", stacklevel=2)
         if empty := [name for name, active in self.active.items() if not active]:
             why = "no signal passes them. Take a higher density, another init, or exclude them"
             warnings.warn(f"layers {', '.join(empty)} have no active weight: {why}", stacklevel=2)

@@ -35,8 +35,6 @@ class Moving(Masked):
             checks.at_least("t_end", self.t_end, 0, what)
             if self.method.growth and self.delta_t > self.t_end:
                 warnings.warn(f"delta_t {self.delta_t} is beyond t_end {self.t_end}: masks never change", stacklevel=4)
-            if self.method.growth and self.delta_t == 1 < self.t_end:
-                warnings.warn(f"delta_t 1 leaves no step to the optimizer before t_end {self.t_end}", stacklevel=4)
         if self.method.narrow and self.density != 1:
             raise ValueError(f"density {self.density} is not allowed: build the model with √density times the channels")
         if self.method.start == "dense":

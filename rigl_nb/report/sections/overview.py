@@ -13,7 +13,6 @@ from rigl_nb.claims.judge import Answer
 from rigl_nb.experiments import grids, inventory
 from rigl_nb.experiments.profiles import PROFILES
 from rigl_nb.methods import METHODS, Method, gradient_magnitude, momentum_magnitude, uniform_random
-from rigl_nb.published_code import BEHAVIOURS
 from rigl_nb.report.figures.board import ours
 from rigl_nb.report.sections import discussion, shared
 from rigl_nb.report.sections.ladder import PRIMARY, Rung
@@ -42,12 +41,8 @@ def known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Markdown:
 def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if not any(judge.FULL in rung.answers and rung.answers[judge.FULL].pairs for rung in rungs):
         yield "**No claim has been reproduced or contradicted yet**: no full training has a record."
-    cases = Counter()
-    for fact in facts:
-        cases[fact.how] += fact.of
-    shown = " and ".join(f"{how} ({count(n, 'case')})" for how, n in cases.items())
-    true = sum(fact.word == VERIFIED for fact in facts)
-    yield f"**Costs and counts**: of {count(len(facts), 'sentence')}, {true} are verified, {shown}."
+    true, cases = sum(fact.word == VERIFIED for fact in facts), sum(fact.of for fact in facts)
+    yield f"**Costs and counts** ({cases} cases): {true} of {count(len(facts), 'sentence')} are verified."
     printed = [rung.answers[judge.PRINTED] for rung in rungs if judge.PRINTED in rung.answers and not rung.claim.own]
     words = Counter(answer.word for answer in printed)
     shown = ", ".join(f"{n} {word}" for word, n in words.most_common())
@@ -62,10 +57,7 @@ def _known(rungs: Sequence[Rung], facts: Sequence[Fact]) -> Iterator[str]:
     if against:
         listed = "; ".join(f"{r.claim.name}, {ours(r.answers[judge.PRINTED])}" for r in against)
         yield f"Not supported: {listed}."
-    yield (
-        f"**The published code** differs from the rules: [notebook 08](08_published_code_audit.ipynb) has the list; "
-        f"{len(BEHAVIOURS)} differences can be switched on in a training here."
-    )
+    yield "**The published code** differs from the rules ([notebook 08](08_published_code_audit.ipynb) has the list)."
     for scale in judge.SMALL:
         asked = [rung for rung in rungs if scale in rung.answers and not rung.claim.own]
         found = [rung.answers[scale] for rung in asked]
