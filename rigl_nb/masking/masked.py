@@ -62,9 +62,9 @@ class Masked:
         """Layers that somebody made sparse before, by other masks: these ones leave out weights that are not 0."""
         found = []
         for name, weight in self.weights.items():
-            zeros, left_out = int((weight == 0).sum()), int(weight[self.inactive[name]].count_nonzero())
-            if left_out and zeros > weight.numel() / 100:  # no initialisation draws so many zeros
-                found.append(name)
+            zeros = weight == 0
+            if int(zeros.sum()) > weight.numel() / 100 and (~zeros & self.inactive[name]).any():
+                found.append(name)  # no initialisation draws so many zeros
         return found
 
     @torch.no_grad()

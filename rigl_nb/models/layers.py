@@ -89,6 +89,7 @@ def maskable(model: nn.Module, first_layer: bool = True, exclude: Iterable[str] 
     chosen = {n: weight for n, weight in chosen if weight is not None and weight.requires_grad and weight.numel()}
     places = {}
     for name, weight in chosen.items():
-        if not weight.is_meta and (other := places.setdefault(weight.data_ptr(), name)) != name:
+        place = weight.data_ptr()  # 0: it has no memory, on the meta device say
+        if place and (other := places.setdefault(place, name)) != name:
             raise ValueError(f"{other} and {name} share memory and are two parameters: make them one, or exclude one")
     return chosen
