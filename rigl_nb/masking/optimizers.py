@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 KEY = "sparsifier"  # in an optimizer's state
 HOOKED = Optimizer.profile_hook_step(lambda optimizer: None).__code__  # of what torch makes of each class's step
 
-PASSING = {"accelerate", "lightning", "lightning_fabric", "pytorch_lightning"}  # on every call to another optimizer
+PASSING = {"accelerate", "lightning", "lightning_fabric", "pytorch_lightning"}  # their wrappers only pass calls on
 REFUSED = {  # by class: why its steps cannot be masked
     "Lookahead": "it writes weights after another optimizer's step",
     "LBFGS": "it moves all weights along one line, and evaluates the loss again and again",

@@ -1,7 +1,6 @@
 """Whose masks an optimizer's steps obey: one Sparsifier's, the last that was made for it."""
 
 import weakref
-from collections.abc import Iterator
 
 from torch import nn
 from torch.optim import Optimizer
@@ -24,10 +23,6 @@ def become(optimizer: Optimizer, sparsifier: Masked) -> None:
 def not_compact(model: nn.Module) -> None:
     """ValueError while a Sparsifier has made the model compact: its dead channels would be gone for good."""
     held = {id(parameter) for parameter in model.parameters()}
-    if any(id(one.tensor) in held for other in _all() for one in other.left_out):
-        raise ValueError("another Sparsifier has made this model compact: call compact.expand() of that one first")
-
-
-def _all() -> Iterator[Masked]:
-    found = [made() for made in _OWNERS.values()]
-    return (one for one in found if one is not None)
+    for other in [made() for made in _OWNERS.values()]:
+        if other is not None and any(id(one.tensor) in held for one in other.left_out):
+            raise ValueError("another Sparsifier has made this model compact: call compact.expand() of that one first")

@@ -81,6 +81,7 @@ def test_counts_that_change_are_found():
     apart = made(tiny("SNFS"))
     fact = by_name([still, twice, replace(apart, active=moved.active)])[NAMES[0]]
     assert (fact.agree, fact.of, fact.word) == (2, 2, VERIFIED), "SNFS moves weights between layers"
+    assert fact.how == "by our runs' counts" and by_name()[NAMES[1]].how == "by arithmetic"
     fact = by_name([still, moved])[NAMES[0]]
     assert (fact.agree, fact.of, fact.word) == (1, 2, DIFFERS)
 

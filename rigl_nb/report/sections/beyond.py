@@ -40,7 +40,7 @@ class Search:
     `trials`: those that have ended, in order: exponent, density, mean validation accuracy (`score`). `runs`: those with
     a record (`Store.frame`), `phase` "search" or "fresh", by their seed; `broken` ones count apart. `best`: the
     exponent with the highest score, None until the search has ended. `others`: the runs of Table 2, which tell how much
-    test accuracy differs between seeds.
+    accuracy differs between seeds.
     """
 
     profile: Profile
@@ -143,14 +143,15 @@ def outcome(found: Search) -> str:
     if found.best is None:
         return f"{name}: {len(found.trials)} of {size} trials have ended. There is no result yet."
     table, judged = finals(found), answers(found)
-    best, unchosen = table.loc[BEST], table.loc[list(judged), "lost"]
+    best, unchosen = table.loc[BEST], table.loc[list(judged), "lost"].dropna()
     lines = [f"{name}: of {size} trials, exponent {signed(found.best)} scored highest."]
     if best["n"]:
         error = "" if math.isnan(best["error"]) else f" ± {best['error']:.2f}"
+        ends = " to ".join(signed(lost, "+.2f") for lost in (unchosen.min(), unchosen.max()))
         lines.append(
             f"Its validation accuracy: {best['searched']:.2f} % in the search, {best['fresh']:.2f} % with fresh seeds. "
-            f"Lost: {signed(best['lost'], '+.2f')}{error} points. The rows that were not chosen lost "
-            f"{signed(unchosen.min(), '+.2f')} to {signed(unchosen.max(), '+.2f')}."
+            f"Lost: {signed(best['lost'], '+.2f')}{error} points."
+            + (f" The rows that were not chosen lost {ends}." if len(unchosen) else "")
         )
     lines.append(_answer(judged))
     if name != grids.EVIDENCE[0]:

@@ -1,7 +1,6 @@
 """Section 6.3: the search for a distribution, what it may claim, and the words of its result."""
 
 import itertools
-import math
 from dataclasses import replace
 
 import pandas as pd
@@ -164,6 +163,13 @@ def test_one_fresh_seed_shows_a_difference_and_no_interval(found):
     assert (shown["95 % interval"] == "–").all() and (shown["runs"] == 2).all()
 
 
+def test_fresh_seeds_of_the_best_alone_say_what_it_lost(found):
+    one = found["better"]
+    kept = (one.runs["phase"] == "search") | one.runs.index.isin(one.finalists[beyond.BEST].rows(one.runs).index)
+    text = beyond.outcome(replace(one, runs=one.runs[kept]))
+    assert "Lost: +0.00" in text and "not chosen" not in text and "nan" not in text
+
+
 def test_without_fresh_seeds_there_is_no_answer(found):
     one = found["better"]
     none = replace(one, runs=one.runs[one.runs["phase"] == "search"])
@@ -212,27 +218,6 @@ def test_equal_trials_share_a_number(found):
     again = pd.concat([one.trials, one.trials.loc[[3]].set_axis([6])])
     (axis,) = beyond.score_by_exponent(replace(one, trials=again)).axes
     assert "3, 6" in (texts := [text.get_text() for text in axis.texts]) and "3" not in texts
-
-
-def test_noise_is_pooled_within_settings_and_the_best_is_apart(tmp_path):
-    profile = replace(SMALL, search_seeds=(0, 4))
-    value = {0: 60.0, 4: 62.0, 1: 70.0, 2: 72.0, 3: 74.0}
-    one = fill(tmp_path, lambda s: value[s.seed], lambda s: 60.0, profile)
-    # all are equal, so the first, Uniform, is best: 60 and 62 apart from 70, 72 and 74; three settings with 60 and 62;
-    # ERK and Random with all five (squares around 67.6: 57.76 + 31.36 + 5.76 + 19.36 + 40.96)
-    std, freedom = beyond.noise(one)
-    assert one.best == 0 and freedom == (1 + 2) + 3 * 1 + 2 * 4
-    assert std == pytest.approx(math.sqrt((2 + 8 + 3 * 2 + 2 * 155.2) / 14))
-    assert beyond.half_width(one, 4) == pytest.approx(2.144787 * std / 2)  # Student's t, 0.975, 14
-
-
-def test_table_2_tells_of_the_noise_too(found):
-    one = found["better"]
-    two = one.runs.iloc[:2].assign(run_id=["a", "b"], config_id="other", validation_accuracy=[50.0, 56.0])
-    more = replace(one, others=two.drop(columns=["phase", "broken", "configuration", "own"]))
-    (std, freedom), (before, fewer) = beyond.noise(more), beyond.noise(one)
-    assert freedom == fewer + 1 and std**2 * freedom == pytest.approx(before**2 * fewer + 2 * 3**2)
-    assert beyond.noise(replace(one, others=one.runs)) == (before, fewer), "a run counts once"
 
 
 def test_strongest(found):

@@ -17,10 +17,7 @@ from rigl_nb.spec import RunSpec
 
 PAIR = (Cell("RigL", "ERK", 0.1), Cell("SET", "ERK", 0.1))
 CENTRAL = next(iter(PRIMARY))
-FACTS = [
-    Fact("one", "quote", "1", "cases", 5, 5, "03"),
-    Fact("two", "quote", "1", "cases", 3, 4, "03"),
-]
+FACTS = [Fact("one", "quote", "1", "cases", 5, 5, "03"), Fact("two", "quote", "1", "cases", 3, 4, "03")]
 
 
 def rung(name, own=False, **outcomes):
