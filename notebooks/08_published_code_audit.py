@@ -158,8 +158,8 @@ for hardware, names in sorted(machines.items()):
     print("\n".join(f"  {name}" for name in sorted(names)))
 
 # %% [markdown]
-# Where the two runs of a pair come from different machines, rounding differs between them, too. That is a part of the
-# noise, as another seed is. Initial weights, first masks and the order of images are the same.
+# Where runs that are compared come from different machines, rounding differs between them, too. That is a part of the
+# noise, as another seed is. Initial weights, first masks and the order of images are the same for one seed.
 
 # %% [markdown]
 # ## 2. A layer's number of weights walks at random
@@ -742,10 +742,10 @@ else:
 # ## Verdict
 
 # %%
-pairs = measured[measured["n"] > 1]
-told = ((pairs["low"] > 0) | (pairs["high"] < 0)).sum()
+compared = measured[measured["n"] > 1]
+told = ((compared["low"] > 0) | (compared["high"] < 0)).sum()
 print(f"{len(lines)} differences listed")
 print(
-    f"Effect on accuracy told from noise: {told} of {len(pairs)} comparisons ({strongest})"
+    f"Effect on accuracy told from noise: {told} of {len(compared)} comparisons ({strongest})"
 )
 print(f"Classifier of SET 2× (Random, 0.1) empty at the end: {empty(0.1, '2×')}")
