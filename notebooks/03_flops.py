@@ -77,10 +77,8 @@ dense = {name: sum(layers.values()) for name, layers in cost.items()}
 
 # %%
 layer = networks["WRN-22-2"].blocks[3].conv1
-weights, positions = (
-    layer.weight.numel(),
-    16 * 16,
-)  # this layer halves the image, 32 to 16
+weights = layer.weight.numel()
+positions = 16 * 16  # this layer halves the image, from 32 to 16
 print(layer)
 print(f"2 · {weights:,} weights · {positions} positions = {2 * weights * positions:,}")
 print(f"counted by the module: {cost['WRN-22-2']['blocks.3.conv1.weight']:,.0f}")

@@ -18,6 +18,7 @@ from rigl_nb.claims.power import could_show
 TITLES = {"printed": "by the printed numbers", "quick": "quick runs", "short": "short runs", "paper": "paper runs"}
 SYMBOLS = {judge.SUPPORTED: "✓", judge.OPPOSITE: "✗", judge.NO_DIFFERENCE: "≈", judge.UNDECIDED: "?"}
 NONE = "–"
+UNANSWERED = f"<td>{NONE} <small>no numbers to judge it by yet</small></td>"  # no scale has an answer
 REACH, WIDTH, HEIGHT = 1.6, 132, 16  # points to each side of a drawn interval; its size in pixels
 CAPTION = (
     f"Differences in points of test accuracy with 95 % intervals, drawn from −{REACH:g} to +{REACH:g}; one that goes "
@@ -34,7 +35,7 @@ def board(rungs: Iterable, uuid: str, names: Mapping[str, str] | None = None, fa
     """
     rungs = list(rungs)
     shown = [scale for scale in judge.SCALES if any(scale in rung.answers for rung in rungs)]
-    titles = [TITLES[scale] for scale in shown] or [fact.how for fact in facts[:1]]
+    titles = [TITLES[scale] for scale in shown] or [fact.how for fact in facts[:1]] or ["answer"]
     lines = [f'<table id="T_{uuid}" class="board"><caption>{CAPTION}</caption>']
     lines.append(f"<thead><tr><th>claim</th>{''.join(f'<th>{title}</th>' for title in titles)}</tr></thead><tbody>")
     for fact in facts:
@@ -47,7 +48,7 @@ def board(rungs: Iterable, uuid: str, names: Mapping[str, str] | None = None, fa
             lines.append(f'<tr class="quote"><th colspan="{1 + len(titles)}">{_quote(*quote)}</th></tr>')
         for rung in group:
             cells = "".join(_td(TITLES[scale], cell(rung.answers.get(scale))) for scale in shown)
-            lines.append(f"<tr><td>{_claim(rung.claim, names)}</td>{cells}</tr>")
+            lines.append(f"<tr><td>{_claim(rung.claim, names)}</td>{cells or UNANSWERED}</tr>")
     return HTML("\n".join([*lines, "</tbody></table>"]))
 
 

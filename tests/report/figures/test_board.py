@@ -159,5 +159,12 @@ def test_names_and_sections_are_escaped():
     assert "a &lt; b &amp; c" in shown and "(section 5 &lt;x&gt;)" in shown and "<x>" not in shown
 
 
+def test_claims_without_any_number_say_so():
+    head, _, only = rows(board.board([rung()], "x"))
+    assert head == ["claim", "answer"] and only[1] == "–  no numbers to judge it by yet"
+    head, _, claim = rows(board.board([rung(), rung(printed=answer())], "x"))[:3]
+    assert head == ["claim", "by the printed numbers"] and claim[1] == "–", "its head tells what has no number"
+
+
 def test_an_empty_board_has_its_head():
-    assert rows(board.board([], "x")) == [["claim"]]
+    assert rows(board.board([], "x")) == [["claim", "answer"]]
