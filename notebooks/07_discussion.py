@@ -66,17 +66,18 @@ tables.plain(ladder.counts(rungs), "counts")
 # ### Are runs of one seed alike?
 #
 # Runs of one seed share their initial weights and the order of the images. If that made them alike, pairing by seed
-# would narrow the intervals. The *intraclass correlation* says how alike they are: 1 is equal, 0 is not at all. Pairing
-# is used only where it helps, and all cells have the same seeds.
+# would narrow the intervals. The *intraclass correlation* says how alike they are: 1 is equal, 0 is not at all. It is
+# asked of the rows with most seeds: of two rows it says little. Pairing is used only where it helps, and all cells have
+# the same seeds.
 
 # %%
 for name, runs in shared.evidence("05_1").items():
     there = Runs(runs).all if runs["present"].any() else runs[:0]
     sizes = there.groupby("config_id")["seed"].transform("size")
-    blocks = Blocks.of(there[sizes == sizes.max()]) if len(there) else None
-    if blocks:
+    fullest = there[sizes == sizes.max()]
+    if blocks := Blocks.of(fullest) if len(there) else None:
         words = f"intraclass correlation {blocks.correlation:+z.2f}"
-        print(f"{name}: {words}, p = {blocks.p:.2f}")
+        print(f"{name}: {words}, p = {blocks.p:.2f}, from {fullest['config_id'].nunique()} rows")
 
 # %% [markdown]
 # ### Does the machine matter?

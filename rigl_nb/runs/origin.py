@@ -9,6 +9,7 @@ from importlib import metadata
 
 from rigl_nb import paths
 from rigl_nb.execution import cores
+from rigl_nb.runs.terminal import count
 
 
 @functools.cache
@@ -32,7 +33,7 @@ def hardware(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    return f"{processor()}, {'its GPU' if device == 'mps' else f'{cores.usable()} cores'}"
+    return f"{processor()}, {'its GPU' if device == 'mps' else count(cores.usable(), 'core')}"
 
 
 def processor() -> str:

@@ -62,5 +62,5 @@ def test_runs_are_trained_in_jobs_and_cancelled_jobs_are_replaced(slurm, store, 
     run(specs, alone)
     assert stored(store) == stored(alone)
     name = hardware("cpu").partition(",")[0]  # a job has the one core that it asks for
-    assert {one.provenance["hardware"] for one in store.records()} == {f"{name}, 1 cores"}
+    assert {one.provenance["hardware"] for one in store.records()} == {f"{name}, 1 core"}
     assert not slurm("squeue", "--noheader", "--states=R,PD"), "no job is left"

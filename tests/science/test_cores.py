@@ -32,7 +32,7 @@ def test_slurm_gives_a_share(monkeypatch, task, node, found):
         if value is not None:
             monkeypatch.setenv(name, value)
     assert cores.usable() == found
-    assert hardware("cpu").endswith(f", {found} cores")
+    assert hardware("cpu").endswith(f", {found} cores" if found > 1 else ", 1 core")
 
 
 def test_there_is_a_worker_for_each_of_them(monkeypatch):
@@ -49,4 +49,18 @@ def test_a_process_bound_to_one_core_has_one():
     core = min(os.sched_getaffinity(0))
     command = ["taskset", "-c", str(core), sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=paths.ROOT)
-    assert done.stdout.split()[0] == "1" and done.stdout.strip().endswith(", 1 cores")
+    assert done.stdout.split()[0] == "1" and done.stdout.strip().endswith(", 1 core")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="there is no affinity")
+@pytest.mark.parametrize(
+    ("name", "value"), [("OMP_PROC_BIND", "close"), ("OMP_PLACES", "cores"), ("GOMP_CPU_AFFINITY", "0")]
+)
+def test_openmp_does_not_bind_the_command_to_one_core(name, value):
+    code = "import os, runpy, sys; before = os.sched_getaffinity(0); sys.argv = ['rigl_nb', 'status', '--help']\n"
+    code += "try: runpy.run_module('rigl_nb', run_name='__main__')\n"
+    code += "except SystemExit: import torch; print(os.sched_getaffinity(0) == before)"
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {name: value}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=paths.ROOT, env=environment)
+    assert done.stdout.splitlines()[-1] == "True"
