@@ -77,7 +77,9 @@ for name, runs in shared.evidence("05_1").items():
     fullest = there[sizes == sizes.max()]
     if blocks := Blocks.of(fullest) if len(there) else None:
         words = f"intraclass correlation {blocks.correlation:+z.2f}"
-        print(f"{name}: {words}, p = {blocks.p:.2f}, from {fullest['config_id'].nunique()} rows")
+        print(
+            f"{name}: {words}, p = {blocks.p:.2f}, from {fullest['config_id'].nunique()} rows"
+        )
 
 # %% [markdown]
 # ### Does the machine matter?

@@ -166,7 +166,7 @@ def said(runs: pd.DataFrame) -> pd.DataFrame:
         left, right = (Cell(m, None if m == "Pruning" else INIT, DENSITY, data=DATA) for m in pair)
         answer = judge.by_runs(Claim(quote, quote, "4.2", ((left, right),)), found, judge.SMALL[0])
         low, high = answer.interval
-        words = f"{answer.estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
+        words = f"{answer.estimate.value:+.3f} [{low:+.3f},\N{NO-BREAK SPACE}{high:+.3f}]".replace("-", "−")
         rows.append((f"“{quote}”", f"{pair[1]} − {pair[0]}", words if answer.pairs else tables.NONE, answer.word))
     return pd.DataFrame(rows, columns=["the RigL paper says", "bits per character", "ours", "answer"])
 

@@ -217,7 +217,7 @@ def test_what_the_paper_says_beside_our_differences(frame):
         )
     ):
         low, high = (f"{difference + side * half:+.3f}".replace("-", "−") for side in (-1, 1))
-        assert found.iloc[place, 1:].tolist() == [row, f"{difference:+.3f} [{low}, {high}]", word]
+        assert found.iloc[place, 1:].tolist() == [row, f"{difference:+.3f} [{low},\N{NO-BREAK SPACE}{high}]", word]
     assert characters.said(frame.iloc[:0])["answer"].tolist() == ["not enough runs"] * 4
 
 
