@@ -72,14 +72,17 @@ def plain(left, right):
     """Whether the percentiles of both resamplings, done together and nothing else, cover 0."""
     gaps = np.array(left, float) - np.array(right, float)
     n, m = gaps.shape
-    seeds, images = (RNG(0).multinomial(size, np.full(size, 1 / size), 500) / size for size in (n, m))
+    seeds, images = (RNG(0).multinomial(size, np.full(size, 1 / size), 250) / size for size in (n, m))
     low, high = np.quantile((seeds @ gaps * images).sum(1), [0.025, 0.975])
     return low <= 0 <= high
 
 
 def test_plain_resampling_of_both_would_not():
     draw = RNG(0)
-    covered = {name: np.mean([plain(*world(draw, 3, WORLDS[name])) for _ in range(200)]) for name in WORLDS}
+    covered = {
+        name: np.mean([plain(*world(draw, 3, WORLDS[name])) for _ in range(200)])
+        for name in ("seeds", "single predictions")
+    }
     assert covered["seeds"] < 0.85 and covered["single predictions"] > 0.98
 
 
