@@ -31,7 +31,7 @@ help: ## Show this list
 	    'JOBS_PER_GPU=4' 'how many runs take turns on one GPU; empty: 1' \
 	    'TIME_BUDGET=9m' 'leave in time: training ends with checkpoints, exit code 75' \
 	    'FRESH=1' 'train even what results/ holds already' \
-	    'SLOW=1' 'test too what takes minutes: all of JupyterLab, kills, clusters' \
+	    'SLOW=1' 'test too what takes minutes: all controls in JupyterLab, kills, clusters' \
 	    'RIGL_DATA=data' 'the folder of the image data sets' \
 	    'PYTHON=python' 'an interpreter that has everything installed; no .venv is made'
 

@@ -61,6 +61,8 @@ def test_all_cells_run_and_every_control_moves(notebook, server, name):
         train_another(page)
     if name.startswith("11"):
         choose_runs(page, server[1])
+    if name.startswith("13"):
+        move_stepper(page, page.locator(STEPPER))
 
 
 def choose_every_value(page):

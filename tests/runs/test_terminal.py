@@ -221,9 +221,7 @@ def test_a_stream_without_our_characters_gets_others_like_them(tmp_path):
         "rigl_nb reproduce --help": "epochs",
         "benchmarks --help": "seeds for each arm",
     }
-    environment = (
-        os.environ | ASCII | {"RIGL_BUILD": str(tmp_path), "RIGL_RESULTS": str(tmp_path)}
-    )  # nothing to measure
+    environment = os.environ | ASCII | dict.fromkeys(("RIGL_BUILD", "RIGL_RESULTS"), str(tmp_path))  # no timed run
     command = [sys.executable, "-c", EACH, *commands]
     done = subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
